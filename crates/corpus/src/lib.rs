@@ -1,0 +1,1 @@
+//! Sources of text that need no model: the seeded generator of invented devices.

@@ -1,0 +1,1 @@
+//! Tensors, the device seam, the tape and its fused ops.

@@ -1,0 +1,1 @@
+//! Metrics, and the comparison of a base model with a tuned one.

@@ -1,0 +1,1 @@
+//! Decoding: one step loop, logits processors, greedy, sampling and beam search.

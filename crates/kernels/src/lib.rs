@@ -1,0 +1,1 @@
+//! CPU arithmetic: matrix products and row kernels, each with a plain reference.

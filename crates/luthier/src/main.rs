@@ -1,0 +1,3 @@
+//! One binary that fine-tunes language models.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Hugging Face folders as decoders: configuration, weights, adapters, key-value cache.

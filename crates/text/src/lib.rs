@@ -1,0 +1,1 @@
+//! Everything before token ids: tokenizer, templates, rows, labels, the row ledger.
