@@ -1,1 +1,42 @@
 //! CPU arithmetic: matrix products and row kernels, each with a plain reference.
+//!
+//! A kernel is a function over `f32` slices. It knows nothing of tensors, tapes or models; the engine above
+//! gives it buffers and it fills them. Sizes are asserted, because a wrong size is a bug of the caller.
+//!
+//! Three rules hold for every kernel here:
+//!
+//! - **Same inputs, same bits**, for any number of threads: work is cut at places that depend on the shapes
+//!   alone, and every reduction adds its parts in one fixed order (see [`threads`]).
+//! - **One source for all processors**: loops are plain Rust, compiled once for AVX-512, once for AVX2 + FMA and
+//!   once for the baseline, and chosen at run time (`simd`). Only the products use hand-written registers, inside
+//!   the `gemm` crate.
+//! - **The plain version stays**: each module has a `plain` twin in `f64` without any trick, the truth of the tests.
+//!
+//! Shape letters: N tokens, C width, H heads, K key-value heads, D head size, V vocabulary. Matrices are row-major.
+
+mod simd;
+
+pub mod adamw;
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod elementwise;
+pub mod embed;
+pub mod exp;
+pub mod matmul;
+pub mod norm;
+pub mod rope;
+pub mod scratch;
+pub mod swiglu;
+pub mod threads;
+
+pub use adamw::{AdamW, adamw};
+pub use attention::{AttentionShape, Segment, attention, attention_backward};
+pub use cross_entropy::{cross_entropy, log_softmax};
+pub use dropout::dropout;
+pub use elementwise::{add, add_assign, add_bias, axpy, column_sums, scale, sum_of_squares};
+pub use embed::{embed, embed_backward, gather_rows, scatter_add_rows};
+pub use matmul::{MatMul, matmul, matmul_on_this_thread};
+pub use norm::{add_rms_norm, rms_norm, rms_norm_backward};
+pub use rope::rope;
+pub use swiglu::{swiglu, swiglu_backward};

@@ -1,0 +1,293 @@
+//! The gradients of attention, the probabilities recomputed from `lse`.
+//!
+//! With `P` the probabilities and `delta = rowsum(dout * out)`: `dv += P^T dout`, `dP = dout v^T`,
+//! `dS = scale * P * (dP - delta)`, `dq = dS k`, `dk += dS^T q`.
+
+use rayon::prelude::*;
+
+use super::{AttentionShape, BLOCK, Segment, WORTH_THREADS, check, copied_len, head_rows, work};
+use crate::elementwise::add_assign_here;
+use crate::exp::exp;
+use crate::matmul::{MatMul, matmul_on_this_thread};
+use crate::simd::{dot, vectorised};
+use crate::threads::{self, row_chunk, rows_of};
+
+/// Elements of gradients held at a time (64 MiB), before they are added up.
+const HELD: usize = 1 << 24;
+
+/// One segment and head, with the room for its gradients: dq `[n, D]`, dk and dv `[T, D]`.
+struct Task<'a> {
+    segment: &'a Segment,
+    head: usize,
+    dq: &'a mut [f32],
+    dk: &'a mut [f32],
+    dv: &'a mut [f32],
+}
+
+/// The gradients of [`attention`](super::attention()): `dq` is overwritten, `dk` and `dv` are accumulated.
+///
+/// Every segment and head has its gradients in a buffer of its own; the buffers are added in the order of segments and
+/// heads, so keys that several segments share receive their parts in one fixed order.
+pub fn attention_backward(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    out: &[f32],
+    lse: &[f32],
+    dout: &[f32],
+    shape: &AttentionShape,
+    segments: &[Segment],
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    let (n, _) = check(
+        "attention_backward",
+        q.len(),
+        k.len(),
+        v.len(),
+        shape,
+        segments,
+    );
+    let (same_as_q, same_as_k) = ([out.len(), dout.len(), dq.len()], [dk.len(), dv.len()]);
+    assert!(
+        same_as_q.iter().all(|&len| len == q.len()),
+        "attention_backward: lengths of out, dout, dq {same_as_q:?}"
+    );
+    assert!(
+        same_as_k.iter().all(|&len| len == k.len()),
+        "attention_backward: lengths of dk, dv {same_as_k:?}"
+    );
+    assert_eq!(
+        lse.len(),
+        n * shape.heads,
+        "attention_backward: length of lse"
+    );
+    dq.fill(0.0);
+    let inputs = Inputs {
+        q,
+        k,
+        v,
+        out,
+        lse,
+        dout,
+    };
+    let mut rest = segments;
+    while !rest.is_empty() {
+        // As many segments as fit the room, at least one: a cut that depends on the segments alone.
+        let mut held = held_by(&rest[0], shape);
+        let mut count = 1;
+        while count < rest.len() && held + held_by(&rest[count], shape) <= HELD {
+            held += held_by(&rest[count], shape);
+            count += 1;
+        }
+        let (now, later) = rest.split_at(count);
+        some_segments(&inputs, shape, now, held, dq, dk, dv);
+        rest = later;
+    }
+}
+
+/// What the gradients are computed from.
+struct Inputs<'a> {
+    q: &'a [f32],
+    k: &'a [f32],
+    v: &'a [f32],
+    out: &'a [f32],
+    lse: &'a [f32],
+    dout: &'a [f32],
+}
+
+/// Elements of the gradients of a segment before they are added up.
+fn held_by(segment: &Segment, shape: &AttentionShape) -> usize {
+    (segment.queries.len() + 2 * segment.total_keys()) * shape.query_width()
+}
+
+fn some_segments(
+    inputs: &Inputs<'_>,
+    shape: &AttentionShape,
+    segments: &[Segment],
+    held: usize,
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    crate::scratch::with(held, |held| {
+        let mut tasks = Vec::with_capacity(segments.len() * shape.heads);
+        let mut rest = &mut held[..];
+        for segment in segments {
+            for head in 0..shape.heads {
+                let mut cut = |rows: usize| {
+                    rest.split_off_mut(..rows * shape.head_size)
+                        .expect("held is long enough")
+                };
+                let (dq, dk, dv) = (
+                    cut(segment.queries.len()),
+                    cut(segment.total_keys()),
+                    cut(segment.total_keys()),
+                );
+                tasks.push(Task {
+                    segment,
+                    head,
+                    dq,
+                    dk,
+                    dv,
+                });
+            }
+        }
+        let run = |task: &mut Task<'_>| one_head(inputs, shape, task);
+        if threads::parallelism() == 1 || work(segments, shape) < WORTH_THREADS {
+            tasks.iter_mut().for_each(run);
+        } else {
+            tasks.par_iter_mut().with_max_len(1).for_each(run);
+        }
+        for heads in tasks.chunks(shape.heads) {
+            add_segment(shape, heads, dq, dk, dv);
+        }
+    });
+}
+
+/// Puts the gradients of all heads of a segment where they belong.
+fn add_segment(
+    shape: &AttentionShape,
+    heads: &[Task<'_>],
+    dq: &mut [f32],
+    dk: &mut [f32],
+    dv: &mut [f32],
+) {
+    let d = shape.head_size;
+    let (width, key_width) = (shape.query_width(), shape.key_width());
+    let segment = heads[0].segment;
+    let dq = &mut dq[segment.queries.start * width..segment.queries.end * width];
+    threads::rows(
+        segment.queries.len(),
+        row_chunk(width),
+        rows_of(dq, width),
+        |r, dq| {
+            for (i, row) in r.zip(dq.data.chunks_exact_mut(width)) {
+                for (task, part) in heads.iter().zip(row.chunks_exact_mut(d)) {
+                    part.copy_from_slice(&task.dq[i * d..][..d]);
+                }
+            }
+        },
+    );
+    let mut first = 0;
+    for range in &segment.keys {
+        let at = range.start * key_width..range.end * key_width;
+        let rows = (
+            rows_of(&mut dk[at.clone()], key_width),
+            rows_of(&mut dv[at], key_width),
+        );
+        threads::rows(range.len(), row_chunk(2 * width), rows, |r, (dk, dv)| {
+            let rows = dk
+                .data
+                .chunks_exact_mut(key_width)
+                .zip(dv.data.chunks_exact_mut(key_width));
+            for (i, (dk, dv)) in r.zip(rows) {
+                for task in heads {
+                    let to = task.head / shape.group() * d;
+                    let from = (first + i) * d;
+                    add_assign_here(&mut dk[to..to + d], &task.dk[from..from + d]);
+                    add_assign_here(&mut dv[to..to + d], &task.dv[from..from + d]);
+                }
+            }
+        });
+        first += range.len();
+    }
+}
+
+/// The gradients of one segment and head, block of queries by block.
+fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
+    let Task {
+        segment,
+        head,
+        dq,
+        dk,
+        dv,
+    } = task;
+    let (d, width) = (shape.head_size, shape.query_width());
+    let total = segment.total_keys();
+    let copied = copied_len(segment, shape);
+    let tile = BLOCK.min(segment.queries.len()) * total;
+    dk.fill(0.0);
+    dv.fill(0.0);
+    crate::scratch::with(2 * tile + 2 * copied, |buffer| {
+        let (tiles, copies) = buffer.split_at_mut(2 * tile);
+        let (k_copy, v_copy) = copies.split_at_mut(copied);
+        let (k, k_step) = head_rows(inputs.k, segment, shape, *head / shape.group(), k_copy);
+        let (v, v_step) = head_rows(inputs.v, segment, shape, *head / shape.group(), v_copy);
+        let (p, dp) = tiles.split_at_mut(tile);
+        let mut start = segment.queries.start;
+        while start < segment.queries.end {
+            let rows = BLOCK.min(segment.queries.end - start);
+            let first_sees = total - (segment.queries.end - start) + 1;
+            let keys = first_sees + rows - 1;
+            let (p, dp) = (&mut p[..rows * keys], &mut dp[..rows * keys]);
+            let at = start * width + *head * d;
+            let (q, dout, out) = (&inputs.q[at..], &inputs.dout[at..], &inputs.out[at..]);
+
+            let by_keys = MatMul {
+                a_strides: (width, 1),
+                ..MatMul::nn(rows, keys, d)
+            };
+            let q_k = MatMul {
+                b_strides: (1, k_step),
+                alpha: shape.scale,
+                ..by_keys
+            };
+            matmul_on_this_thread(&q_k, q, k, p);
+            matmul_on_this_thread(
+                &MatMul {
+                    b_strides: (1, v_step),
+                    ..by_keys
+                },
+                dout,
+                v,
+                dp,
+            );
+            for (i, (p, dp)) in p
+                .chunks_exact_mut(keys)
+                .zip(dp.chunks_exact_mut(keys))
+                .enumerate()
+            {
+                let sees = first_sees + i;
+                let lse = inputs.lse[(start + i) * shape.heads + *head];
+                let row = i * width..i * width + d;
+                scores_gradient(
+                    &mut p[..sees],
+                    &mut dp[..sees],
+                    lse,
+                    &dout[row.clone()],
+                    &out[row],
+                    shape.scale,
+                );
+                p[sees..].fill(0.0);
+                dp[sees..].fill(0.0);
+            }
+            let by_queries = MatMul {
+                a_strides: (1, keys),
+                b_strides: (width, 1),
+                ..MatMul::nn(keys, d, rows)
+            }
+            .beta(1.0);
+            matmul_on_this_thread(&by_queries, p, dout, dv);
+            matmul_on_this_thread(&by_queries, dp, q, dk);
+            let ds_k = MatMul {
+                b_strides: (k_step, 1),
+                ..MatMul::nn(rows, d, keys)
+            };
+            matmul_on_this_thread(&ds_k, dp, k, &mut dq[(start - segment.queries.start) * d..]);
+            start += rows;
+        }
+    });
+}
+
+vectorised! {
+    /// A row of scores becomes probabilities, and its row of dP becomes dS.
+    fn scores_gradient(p: &mut [f32], dp: &mut [f32], lse: f32, dout: &[f32], out: &[f32], scale: f32) {
+        let delta = dot(dout, out);
+        for (p, dp) in p.iter_mut().zip(dp) {
+            *p = exp(*p - lse);
+            *dp = scale * *p * (*dp - delta);
+        }
+    }
+}

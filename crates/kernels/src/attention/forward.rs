@@ -1,0 +1,211 @@
+//! `out = softmax(scale q k^T + causal mask) v`, head by head.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{AttentionShape, BLOCK, Segment, WORTH_THREADS, check, copied_len, head_rows, work};
+use crate::exp::exp;
+use crate::matmul::{MatMul, matmul_on_this_thread};
+use crate::simd::{self, LANES, dot, vectorised};
+use crate::{scratch, threads};
+
+/// Some queries of a segment with their rows of the result.
+struct Task<'a> {
+    segment: &'a Segment,
+    queries: Range<usize>,
+    out: &'a mut [f32],
+    lse: &'a mut [f32],
+}
+
+/// `q: [N, H*D], k and v: [M, K*D] -> out: [N, H*D], lse: [N, H]`; `lse` is the natural logarithm of the sum of
+/// `e^score`, kept for the backward. Rows of no segment become 0.
+pub fn attention(
+    q: &[f32],
+    k: &[f32],
+    v: &[f32],
+    shape: &AttentionShape,
+    segments: &[Segment],
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
+    let (n, _) = check("attention", q.len(), k.len(), v.len(), shape, segments);
+    assert_eq!(out.len(), q.len(), "attention: length of out");
+    assert_eq!(lse.len(), n * shape.heads, "attention: length of lse");
+    let run = |task: Task<'_>| {
+        if task.segment.queries.len() == 1 {
+            one_query(q, k, v, shape, task);
+        } else {
+            query_block(q, k, v, shape, task);
+        }
+    };
+    let tasks = tasks(shape, segments, out, lse);
+    if threads::parallelism() == 1 || work(segments, shape) < WORTH_THREADS {
+        tasks.into_iter().for_each(run);
+    } else {
+        tasks.into_par_iter().with_max_len(1).for_each(run);
+    }
+}
+
+/// Cuts `out` and `lse` into the rows of blocks of queries, and clears the rows between segments.
+fn tasks<'a>(
+    shape: &AttentionShape,
+    segments: &'a [Segment],
+    mut out: &'a mut [f32],
+    mut lse: &'a mut [f32],
+) -> Vec<Task<'a>> {
+    let mut tasks = Vec::new();
+    let mut row = 0;
+    let mut cut = |rows: usize| {
+        let (out_rows, out_rest) =
+            std::mem::take(&mut out).split_at_mut(rows * shape.query_width());
+        let (lse_rows, lse_rest) = std::mem::take(&mut lse).split_at_mut(rows * shape.heads);
+        (out, lse) = (out_rest, lse_rest);
+        (out_rows, lse_rows)
+    };
+    for segment in segments.iter().filter(|s| !s.queries.is_empty()) {
+        let (gap_out, gap_lse) = cut(segment.queries.start - row);
+        gap_out.fill(0.0);
+        gap_lse.fill(0.0);
+        row = segment.queries.start;
+        while row < segment.queries.end {
+            let end = (row + BLOCK).min(segment.queries.end);
+            let (out, lse) = cut(end - row);
+            tasks.push(Task {
+                segment,
+                queries: row..end,
+                out,
+                lse,
+            });
+            row = end;
+        }
+    }
+    out.fill(0.0);
+    lse.fill(0.0);
+    tasks
+}
+
+/// A block of queries, all heads, by matrix products.
+fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task<'_>) {
+    let Task {
+        segment,
+        queries,
+        out,
+        lse,
+    } = task;
+    let (d, width) = (shape.head_size, shape.query_width());
+    let rows = queries.len();
+    // Keys that the first query of the block sees, and those that its last one sees.
+    let first_sees = segment.total_keys() - (segment.queries.end - queries.start) + 1;
+    let keys = first_sees + rows - 1;
+    let copied = copied_len(segment, shape);
+    scratch::with(rows * keys + 2 * copied, |buffer| {
+        let (scores, copies) = buffer.split_at_mut(rows * keys);
+        let (k_copy, v_copy) = copies.split_at_mut(copied);
+        for kv_head in 0..shape.kv_heads {
+            let (k, k_step) = head_rows(k, segment, shape, kv_head, k_copy);
+            let (v, v_step) = head_rows(v, segment, shape, kv_head, v_copy);
+            for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
+                let q_k = MatMul {
+                    a_strides: (width, 1),
+                    b_strides: (1, k_step),
+                    alpha: shape.scale,
+                    ..MatMul::nn(rows, keys, d)
+                };
+                matmul_on_this_thread(&q_k, &q[queries.start * width + head * d..], k, scores);
+                for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
+                    let (seen, hidden) = row.split_at_mut(first_sees + i);
+                    lse[i * shape.heads + head] = softmax(seen);
+                    hidden.fill(0.0);
+                }
+                let p_v = MatMul {
+                    b_strides: (v_step, 1),
+                    c_row_stride: width,
+                    ..MatMul::nn(rows, d, keys)
+                };
+                matmul_on_this_thread(&p_v, scores, v, &mut out[head * d..]);
+            }
+        }
+    });
+}
+
+/// A segment of one query: the keys are read where they lie.
+fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task<'_>) {
+    let (d, width, group) = (shape.head_size, shape.key_width(), shape.group());
+    let q = &q[task.queries.start * shape.query_width()..][..shape.query_width()];
+    let keys = task.segment.total_keys();
+    let ranges = &task.segment.keys;
+    scratch::with(keys, |scores| {
+        for (head, (out, lse)) in task.out.chunks_exact_mut(d).zip(task.lse).enumerate() {
+            let (q, at) = (&q[head * d..][..d], head / group * d);
+            let mut rest = &mut scores[..];
+            for range in ranges {
+                let (part, next) = rest.split_at_mut(range.len());
+                scores_of(
+                    q,
+                    &k[range.start * width..range.end * width],
+                    width,
+                    at,
+                    shape.scale,
+                    part,
+                );
+                rest = next;
+            }
+            *lse = softmax(scores);
+            out.fill(0.0);
+            let mut rest = &scores[..];
+            for range in ranges {
+                let (part, next) = rest.split_at(range.len());
+                weighted_sum(
+                    part,
+                    &v[range.start * width..range.end * width],
+                    width,
+                    at,
+                    out,
+                );
+                rest = next;
+            }
+        }
+    });
+}
+
+vectorised! {
+    /// Turns scores into probabilities; returns the logarithm of the sum of `e^score`.
+    fn softmax(scores: &mut [f32]) -> f32 {
+        let max = simd::max(scores);
+        let mut acc = [0.0f32; LANES];
+        let (blocks, rest) = scores.as_chunks_mut::<LANES>();
+        for block in blocks {
+            for i in 0..LANES {
+                block[i] = exp(block[i] - max);
+                acc[i] += block[i];
+            }
+        }
+        for (x, a) in rest.iter_mut().zip(&mut acc) {
+            *x = exp(*x - max);
+            *a += *x;
+        }
+        let sum = simd::sum_lanes(acc);
+        let inv = 1.0 / sum;
+        for x in scores {
+            *x *= inv;
+        }
+        max + sum.ln()
+    }
+
+    /// `scores[i] = scale * q . keys[i]`, where key `i` starts at element `at` of row `i`.
+    fn scores_of(q: &[f32], keys: &[f32], width: usize, at: usize, scale: f32, scores: &mut [f32]) {
+        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
+            *score = scale * dot(q, &key[at..at + q.len()]);
+        }
+    }
+
+    /// `out += sum of weights[i] * values[i]`.
+    fn weighted_sum(weights: &[f32], values: &[f32], width: usize, at: usize, out: &mut [f32]) {
+        for (weight, value) in weights.iter().zip(values.chunks_exact(width)) {
+            for (o, v) in out.iter_mut().zip(&value[at..]) {
+                *o = weight.mul_add(*v, *o);
+            }
+        }
+    }
+}

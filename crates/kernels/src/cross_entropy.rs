@@ -1,0 +1,150 @@
+//! Softmax over the vocabulary: negative log-likelihood with its gradient, and log-probabilities.
+
+use crate::exp::exp;
+use crate::simd::{self, LANES, vectorised};
+use crate::threads::{self, row_chunk, rows_of};
+
+/// Elements summed in single precision before the sum moves to double.
+const BLOCK: usize = 512;
+
+/// `logits: [n, V], labels: [n] -> nll: [n]`, `nll = ln(sum of e^logits) - logits[label]`.
+///
+/// With `grad_scale = Some(s)` the logits become their own gradient, `s * (softmax - onehot)`; with `None` they stay.
+pub fn cross_entropy(
+    logits: &mut [f32],
+    v: usize,
+    labels: &[u32],
+    nll: &mut [f32],
+    grad_scale: Option<f32>,
+) {
+    let n = labels.len();
+    assert!(
+        v > 0 && logits.len() == n * v,
+        "cross_entropy: {} logits for {n} rows of {v}",
+        logits.len()
+    );
+    assert_eq!(nll.len(), n, "cross_entropy: length of nll");
+    if let Some(label) = labels.iter().find(|&&label| label as usize >= v) {
+        panic!("cross_entropy: label {label} of a vocabulary of {v}");
+    }
+    threads::rows(
+        n,
+        row_chunk(4 * v),
+        (rows_of(logits, v), rows_of(nll, 1)),
+        |r, (logits, nll)| {
+            for ((row, &label), nll) in logits
+                .data
+                .chunks_exact_mut(v)
+                .zip(&labels[r])
+                .zip(nll.data)
+            {
+                let label = label as usize;
+                let at_label = f64::from(row[label]);
+                let max = max_of(row);
+                match grad_scale {
+                    None => *nll = (f64::from(max) + sum_exp(row, max).ln() - at_label) as f32,
+                    Some(s) => {
+                        let sum = exp_in_place(row, max);
+                        *nll = (f64::from(max) + sum.ln() - at_label) as f32;
+                        crate::elementwise::scale_here(row, (f64::from(s) / sum) as f32);
+                        row[label] -= s;
+                    }
+                }
+            }
+        },
+    );
+}
+
+/// `out = logits - ln(sum of e^logits)` on every row of `v`.
+pub fn log_softmax(logits: &[f32], v: usize, out: &mut [f32]) {
+    assert!(
+        v > 0 && logits.len().is_multiple_of(v),
+        "log_softmax: {} logits, rows of {v}",
+        logits.len()
+    );
+    assert_eq!(logits.len(), out.len(), "log_softmax: lengths");
+    threads::rows(
+        logits.len() / v,
+        row_chunk(4 * v),
+        rows_of(out, v),
+        |r, out| {
+            for (row, out) in logits[r.start * v..r.end * v]
+                .chunks_exact(v)
+                .zip(out.data.chunks_exact_mut(v))
+            {
+                let max = max_of(row);
+                subtract(row, max, sum_exp(row, max).ln() as f32, out);
+            }
+        },
+    );
+}
+
+#[inline(always)]
+fn sum_exp_block(block: &[f32], max: f32) -> f32 {
+    let mut acc = [0.0f32; LANES];
+    let (lanes, rest) = block.as_chunks::<LANES>();
+    for x in lanes {
+        for i in 0..LANES {
+            acc[i] += exp(x[i] - max);
+        }
+    }
+    for (x, a) in rest.iter().zip(&mut acc) {
+        *a += exp(*x - max);
+    }
+    simd::sum_lanes(acc)
+}
+
+vectorised! {
+    fn max_of(row: &[f32]) -> f32 {
+        simd::max(row)
+    }
+
+    fn sum_exp(row: &[f32], max: f32) -> f64 {
+        let mut total = 0.0;
+        for block in row.chunks(BLOCK) {
+            total += f64::from(sum_exp_block(block, max));
+        }
+        total
+    }
+
+    fn exp_in_place(row: &mut [f32], max: f32) -> f64 {
+        let mut total = 0.0;
+        for block in row.chunks_mut(BLOCK) {
+            let mut acc = [0.0f32; LANES];
+            let (lanes, rest) = block.as_chunks_mut::<LANES>();
+            for x in lanes {
+                for i in 0..LANES {
+                    x[i] = exp(x[i] - max);
+                    acc[i] += x[i];
+                }
+            }
+            for (x, a) in rest.iter_mut().zip(&mut acc) {
+                *x = exp(*x - max);
+                *a += *x;
+            }
+            total += f64::from(simd::sum_lanes(acc));
+        }
+        total
+    }
+
+    fn subtract(row: &[f32], max: f32, log_sum: f32, out: &mut [f32]) {
+        for (o, x) in out.iter_mut().zip(row) {
+            *o = (x - max) - log_sum;
+        }
+    }
+}
+
+/// The same in double precision, without tricks.
+pub mod plain {
+    /// `logits: [n, v] -> [n, v]`.
+    #[must_use]
+    pub fn log_softmax(logits: &[f64], v: usize) -> Vec<f64> {
+        let mut out = Vec::with_capacity(logits.len());
+        for row in logits.chunks_exact(v) {
+            let max = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = row.iter().map(|x| (x - max).exp()).sum::<f64>().ln();
+            out.extend(row.iter().map(|x| x - max - log_sum));
+        }
+        out
+    }
+}

@@ -1,0 +1,320 @@
+//! Matrix products: one entry for all of them. Large products go to the `gemm` crate; products of a few rows with a
+//! weight stored `[n, k]`, the ones of decoding, stream the weight once ([`few_rows`](self)).
+//!
+//! A product is cut between threads by its output alone, so its bits do not depend on the number of threads. They may
+//! depend on `m`: a row multiplied alone and the same row in a batch may differ in the last bits, because the depth `k`
+//! is cut at other places. For up to [`FEW_ROWS`] rows the order is one and the same.
+
+use gemm::Parallelism;
+
+use crate::simd::{LANES, sum_lanes, vectorised};
+use crate::threads;
+
+/// A product `c[m, n] = alpha * a[m, k] b[k, n] + beta * c`. Strides are in elements: (from row to row, from column to column).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct MatMul {
+    /// Rows of `a` and `c`.
+    pub m: usize,
+    /// Columns of `b` and `c`.
+    pub n: usize,
+    /// Columns of `a`, rows of `b`.
+    pub k: usize,
+    /// Strides of `a[m, k]`.
+    pub a_strides: (usize, usize),
+    /// Strides of `b[k, n]`.
+    pub b_strides: (usize, usize),
+    /// From row to row of `c`, whose columns are adjacent.
+    pub c_row_stride: usize,
+    /// Factor of the product.
+    pub alpha: f32,
+    /// Factor of what `c` holds; with 0 `c` is never read.
+    pub beta: f32,
+}
+
+impl MatMul {
+    /// `a: [m, k], b: [k, n]`.
+    #[must_use]
+    pub fn nn(m: usize, n: usize, k: usize) -> Self {
+        Self {
+            m,
+            n,
+            k,
+            a_strides: (k, 1),
+            b_strides: (n, 1),
+            c_row_stride: n,
+            alpha: 1.0,
+            beta: 0.0,
+        }
+    }
+
+    /// `a: [m, k]`, `b` stored `[n, k]`: activations by a weight as checkpoints store it.
+    #[must_use]
+    pub fn nt(m: usize, n: usize, k: usize) -> Self {
+        Self {
+            b_strides: (1, k),
+            ..Self::nn(m, n, k)
+        }
+    }
+
+    /// `a` stored `[k, m]`, `b: [k, n]`: the gradient of a weight.
+    #[must_use]
+    pub fn tn(m: usize, n: usize, k: usize) -> Self {
+        Self {
+            a_strides: (1, m),
+            ..Self::nn(m, n, k)
+        }
+    }
+
+    /// Keeps `beta` times what `c` holds.
+    #[must_use]
+    pub fn beta(self, beta: f32) -> Self {
+        Self { beta, ..self }
+    }
+
+    /// Multiplies the product by `alpha`.
+    #[must_use]
+    pub fn alpha(self, alpha: f32) -> Self {
+        Self { alpha, ..self }
+    }
+
+    fn check(&self, a: usize, b: usize, c: usize) {
+        let reach = |rows: usize, columns: usize, (row, column): (usize, usize)| {
+            if rows == 0 || columns == 0 {
+                0
+            } else {
+                (rows - 1) * row + (columns - 1) * column + 1
+            }
+        };
+        assert!(
+            self.c_row_stride >= self.n,
+            "matmul: rows of c overlap: {self:?}"
+        );
+        assert!(
+            reach(self.m, self.k, self.a_strides) <= a,
+            "matmul: a holds {a} elements, too few for {self:?}"
+        );
+        assert!(
+            reach(self.k, self.n, self.b_strides) <= b,
+            "matmul: b holds {b} elements, too few for {self:?}"
+        );
+        assert!(
+            reach(self.m, self.n, (self.c_row_stride, 1)) <= c,
+            "matmul: c holds {c} elements, too few for {self:?}"
+        );
+    }
+}
+
+/// Rows of `a` up to which a product streams the weight instead of packing it.
+pub const FEW_ROWS: usize = 4;
+
+/// Multiply-adds below which a product stays on its thread.
+const WORTH_THREADS: usize = 1 << 18;
+
+/// Computes the product on all threads.
+pub fn matmul(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32]) {
+    spec.check(a.len(), b.len(), c.len());
+    let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
+    let threads = if small { 1 } else { threads::parallelism() };
+    product(spec, a, b, c, threads);
+}
+
+/// Computes the product on the calling thread, for use inside a parallel loop.
+pub fn matmul_on_this_thread(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32]) {
+    spec.check(a.len(), b.len(), c.len());
+    product(spec, a, b, c, 1);
+}
+
+fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
+    if spec.m <= FEW_ROWS
+        && spec.a_strides.1 == 1
+        && spec.b_strides.0 == 1
+        && spec.m > 0
+        && spec.n > 0
+    {
+        few_rows(spec, a, b, c, threads);
+    } else {
+        through_gemm(spec, a, b, c, threads);
+    }
+}
+
+/// `spec` must have passed [`MatMul::check`].
+#[allow(unsafe_code)]
+fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
+    let parallelism = if threads == 1 {
+        Parallelism::None
+    } else {
+        Parallelism::Rayon(threads)
+    };
+    let stride = |elements: usize| elements as isize;
+    // SAFETY: `check` has found every element that the sizes and strides reach inside `a`, `b` and `c`; `c` is borrowed
+    // alone and its rows do not overlap; the pointers are those of live slices.
+    unsafe {
+        gemm::gemm::<f32>(
+            spec.m,
+            spec.n,
+            spec.k,
+            c.as_mut_ptr(),
+            1,
+            stride(spec.c_row_stride),
+            spec.beta != 0.0,
+            a.as_ptr(),
+            stride(spec.a_strides.1),
+            stride(spec.a_strides.0),
+            b.as_ptr(),
+            stride(spec.b_strides.1),
+            stride(spec.b_strides.0),
+            spec.beta,
+            spec.alpha,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+/// Weights multiplied at a time in [`few_rows`].
+const WEIGHTS: usize = 4;
+
+/// `m <= FEW_ROWS` rows of `a` by the columns of `b`, each contiguous: inner products, every weight read once.
+fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
+    let (m, n) = (spec.m, spec.n);
+    crate::scratch::with(m * n, |products| {
+        // products: [n, m], so that threads own adjacent parts
+        let chunk = if threads == 1 {
+            n
+        } else {
+            threads::row_chunk(spec.k).next_multiple_of(WEIGHTS)
+        };
+        threads::rows(
+            n.div_ceil(chunk),
+            1,
+            ChunkedRows {
+                data: products,
+                chunk: chunk * m,
+            },
+            |r, part| {
+                let first = r.start * chunk;
+                let columns = part.data.len() / m;
+                for (i, out) in part.data.chunks_mut(m * WEIGHTS).enumerate() {
+                    debug_assert!(i * WEIGHTS < columns);
+                    columns_of(spec, a, b, first + i * WEIGHTS, out);
+                }
+            },
+        );
+        for i in 0..m {
+            let row = &mut c[i * spec.c_row_stride..][..n];
+            for (j, c) in row.iter_mut().enumerate() {
+                let product = spec.alpha * products[j * m + i];
+                *c = if spec.beta == 0.0 {
+                    product
+                } else {
+                    spec.beta * *c + product
+                };
+            }
+        }
+    });
+}
+
+/// Rows in chunks, the last one perhaps shorter.
+struct ChunkedRows<'a> {
+    data: &'a mut [f32],
+    chunk: usize,
+}
+
+impl threads::Rows for ChunkedRows<'_> {
+    fn split(self, at: usize) -> (Self, Self) {
+        let (head, tail) = self
+            .data
+            .split_at_mut((at * self.chunk).min(self.data.len()));
+        (
+            Self {
+                data: head,
+                chunk: self.chunk,
+            },
+            Self {
+                data: tail,
+                chunk: self.chunk,
+            },
+        )
+    }
+}
+
+/// Up to [`WEIGHTS`] columns of the product, from column `first`; `out: [columns, m]`.
+fn columns_of(spec: &MatMul, a: &[f32], b: &[f32], first: usize, out: &mut [f32]) {
+    let k = spec.k;
+    let row = |i: usize| &a[i * spec.a_strides.0..][..k];
+    let weight = |j: usize| &b[(first + j) * spec.b_strides.1..][..k];
+    let columns = out.len() / spec.m;
+    if columns == WEIGHTS {
+        let w = [weight(0), weight(1), weight(2), weight(3)];
+        match spec.m {
+            1 => inner_products::<1, WEIGHTS>([row(0)], w, out),
+            2 => inner_products::<2, WEIGHTS>([row(0), row(1)], w, out),
+            3 => inner_products::<3, WEIGHTS>([row(0), row(1), row(2)], w, out),
+            _ => inner_products::<4, WEIGHTS>([row(0), row(1), row(2), row(3)], w, out),
+        }
+    } else {
+        for j in 0..columns {
+            for i in 0..spec.m {
+                inner_products::<1, 1>([row(i)], [weight(j)], &mut out[j * spec.m + i..][..1]);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// `out[j, i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `M` or `J`.
+    fn inner_products<const M: usize, const J: usize>(x: [&[f32]; M], w: [&[f32]; J], out: &mut [f32]) {
+        let k = w[0].len();
+        let mut acc = [[[0.0f32; LANES]; M]; J];
+        let mut at = 0;
+        while at + LANES <= k {
+            for j in 0..J {
+                let w: &[f32; LANES] = w[j][at..at + LANES].try_into().expect("LANES elements");
+                for i in 0..M {
+                    let x: &[f32; LANES] = x[i][at..at + LANES].try_into().expect("LANES elements");
+                    for l in 0..LANES {
+                        acc[j][i][l] = x[l].mul_add(w[l], acc[j][i][l]);
+                    }
+                }
+            }
+            at += LANES;
+        }
+        for j in 0..J {
+            for i in 0..M {
+                for l in 0..k - at {
+                    acc[j][i][l] = x[i][at + l].mul_add(w[j][at + l], acc[j][i][l]);
+                }
+                out[j * M + i] = sum_lanes(acc[j][i]);
+            }
+        }
+    }
+}
+
+/// The same in double precision, without tricks.
+pub mod plain {
+    use super::MatMul;
+
+    /// `alpha * a b + beta * c`, as `[m, n]` without gaps between the rows.
+    #[must_use]
+    pub fn matmul(spec: &MatMul, a: &[f64], b: &[f64], c: &[f64]) -> Vec<f64> {
+        let mut out = Vec::with_capacity(spec.m * spec.n);
+        for i in 0..spec.m {
+            for j in 0..spec.n {
+                let mut sum = 0.0;
+                for p in 0..spec.k {
+                    sum += a[i * spec.a_strides.0 + p * spec.a_strides.1]
+                        * b[p * spec.b_strides.0 + j * spec.b_strides.1];
+                }
+                let kept = if spec.beta == 0.0 {
+                    0.0
+                } else {
+                    f64::from(spec.beta) * c[i * spec.c_row_stride + j]
+                };
+                out.push(f64::from(spec.alpha) * sum + kept);
+            }
+        }
+        out
+    }
+}
