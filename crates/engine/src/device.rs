@@ -1,0 +1,258 @@
+//! The device seam: what a device must be able to do, and nothing about how.
+//!
+//! A [`Backend`] allocates [`Buffer`]s and runs about thirty kernels on [`View`]s of them. Sizes are checked by the
+//! kernels; a wrong size is a bug of ours and panics with both numbers.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use luthier_kernels::adamw::AdamW;
+use luthier_kernels::attention::{AttentionShape, Segment};
+use luthier_kernels::matmul::MatMul;
+
+use crate::cpu::Cpu;
+use crate::plan::Plan;
+use crate::pool::Block;
+
+/// Numbers on a device.
+#[derive(Debug)]
+pub enum Buffer {
+    /// f32 numbers in main memory.
+    #[doc(hidden)]
+    Cpu(CpuBlock),
+    /// Only the count of the numbers, on the `plan` device.
+    #[doc(hidden)]
+    Counted(crate::plan::Counted),
+}
+
+/// Main memory of the CPU device.
+#[derive(Debug)]
+pub struct CpuBlock(pub(crate) Block);
+
+/// A part of a [`Buffer`], to read.
+#[derive(Clone, Debug)]
+pub struct View<'a> {
+    pub(crate) buffer: &'a Buffer,
+    pub(crate) range: Range<usize>,
+}
+
+/// A part of a [`Buffer`], to write.
+#[derive(Debug)]
+pub struct ViewMut<'a> {
+    pub(crate) buffer: &'a mut Buffer,
+    pub(crate) range: Range<usize>,
+}
+
+impl Buffer {
+    /// How many f32 numbers it holds.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Cpu(block) => block.0.as_slice().len(),
+            Self::Counted(counted) => counted.len(),
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers in `range`, to read.
+    pub fn view(&self, range: Range<usize>) -> View<'_> {
+        assert!(range.end <= self.len(), "view {range:?} of a buffer of {}", self.len());
+        View { buffer: self, range }
+    }
+
+    /// The numbers in `range`, to write.
+    pub fn view_mut(&mut self, range: Range<usize>) -> ViewMut<'_> {
+        assert!(range.end <= self.len(), "view {range:?} of a buffer of {}", self.len());
+        ViewMut { buffer: self, range }
+    }
+
+    /// All numbers, to read.
+    pub fn all(&self) -> View<'_> {
+        self.view(0..self.len())
+    }
+
+    /// All numbers, to write.
+    pub fn all_mut(&mut self) -> ViewMut<'_> {
+        self.view_mut(0..self.len())
+    }
+}
+
+impl View<'_> {
+    /// How many numbers it shows.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether it shows nothing.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+}
+
+impl ViewMut<'_> {
+    /// How many numbers it shows.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether it shows nothing.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// The same numbers for a shorter time.
+    pub fn reborrow(&mut self) -> ViewMut<'_> {
+        ViewMut { buffer: self.buffer, range: self.range.clone() }
+    }
+
+    /// The same numbers, to read.
+    pub fn as_view(&self) -> View<'_> {
+        View { buffer: self.buffer, range: self.range.clone() }
+    }
+}
+
+/// Bytes of a device in use now, and the most there ever were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// Bytes in use now.
+    pub current: usize,
+    /// The most bytes that were ever in use.
+    pub peak: usize,
+}
+
+/// Arithmetic asked of a device so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Multiplications and additions of matrix products (two for each pair).
+    pub product_operations: u64,
+    /// Bytes read and written by the kernels that are not products.
+    pub row_kernel_bytes: u64,
+}
+
+/// What a device can do. The mathematics of each kernel stands in `luthier_kernels` under the same name.
+#[allow(missing_docs, reason = "one line each would only repeat the kernels' own documentation")]
+pub trait Backend: fmt::Debug + Send + Sync {
+    /// Name for people: `cpu`, `plan`.
+    fn name(&self) -> &'static str;
+    /// Numbers with unspecified contents.
+    fn allocate(&self, len: usize) -> Buffer;
+    fn upload(&self, data: &[f32]) -> Buffer;
+    fn download(&self, from: View<'_>) -> Vec<f32>;
+    fn memory(&self) -> Memory;
+    /// What was asked so far; zero on devices that do not count.
+    fn work(&self) -> Work;
+
+    fn fill(&self, value: f32, to: ViewMut<'_>);
+    fn copy(&self, from: View<'_>, to: ViewMut<'_>);
+    /// Row `i` of `from` goes to row `rows[i]` of `to`; rows of `c` numbers.
+    fn copy_to_rows(&self, from: View<'_>, c: usize, rows: &[u32], to: ViewMut<'_>);
+
+    fn matmul(&self, spec: &MatMul, a: View<'_>, b: View<'_>, c: ViewMut<'_>);
+    fn add_bias(&self, x: ViewMut<'_>, bias: View<'_>);
+    fn column_sums(&self, x: View<'_>, c: usize, out: ViewMut<'_>);
+    fn add(&self, x: View<'_>, y: View<'_>, out: ViewMut<'_>);
+    fn add_assign(&self, acc: ViewMut<'_>, x: View<'_>);
+    fn scale(&self, x: ViewMut<'_>, factor: f32);
+    fn sum_of_squares(&self, x: View<'_>) -> f64;
+
+    fn rms_norm(&self, x: View<'_>, w: View<'_>, eps: f32, y: ViewMut<'_>, inv_rms: ViewMut<'_>);
+    fn add_rms_norm(
+        &self,
+        x: View<'_>,
+        delta: View<'_>,
+        w: View<'_>,
+        eps: f32,
+        sum: ViewMut<'_>,
+        y: ViewMut<'_>,
+        inv_rms: ViewMut<'_>,
+    );
+    fn rms_norm_backward(
+        &self,
+        x: View<'_>,
+        w: View<'_>,
+        inv_rms: View<'_>,
+        dy: View<'_>,
+        dx: ViewMut<'_>,
+        dx_beta: f32,
+        dw: Option<ViewMut<'_>>,
+    );
+    fn rope(&self, x: View<'_>, y: ViewMut<'_>, heads: usize, head_size: usize, cos_sin: View<'_>, inverse: bool);
+    fn swiglu(&self, gate: View<'_>, up: View<'_>, y: ViewMut<'_>);
+    fn swiglu_backward(&self, gate: View<'_>, up: View<'_>, dy: View<'_>, dgate: ViewMut<'_>, dup: ViewMut<'_>);
+    fn embed(&self, table: View<'_>, c: usize, ids: &[u32], out: ViewMut<'_>);
+    fn embed_backward(&self, ids: &[u32], c: usize, dy: View<'_>, dtable: ViewMut<'_>);
+    fn gather_rows(&self, x: View<'_>, c: usize, rows: &[u32], out: ViewMut<'_>);
+    fn scatter_add_rows(&self, dy: View<'_>, c: usize, rows: &[u32], dx: ViewMut<'_>);
+    fn dropout(&self, x: View<'_>, y: ViewMut<'_>, p: f32, key: u64);
+    /// Returns the negative log-likelihood of each row's label; see the kernel for what becomes of `logits`.
+    fn cross_entropy(&self, logits: ViewMut<'_>, v: usize, labels: &[u32], grad_scale: Option<f32>) -> Vec<f32>;
+    fn attention(
+        &self,
+        q: View<'_>,
+        k: View<'_>,
+        v: View<'_>,
+        shape: &AttentionShape,
+        segments: &[Segment],
+        out: ViewMut<'_>,
+        lse: ViewMut<'_>,
+    );
+    fn attention_backward(
+        &self,
+        forward: AttentionForward<'_>,
+        dout: View<'_>,
+        shape: &AttentionShape,
+        segments: &[Segment],
+        dq: ViewMut<'_>,
+        dk: ViewMut<'_>,
+        dv: ViewMut<'_>,
+    );
+    fn adamw(&self, w: ViewMut<'_>, g: View<'_>, m: ViewMut<'_>, v: ViewMut<'_>, options: &AdamW);
+}
+
+/// What the forward of attention leaves for its backward.
+#[derive(Clone, Debug)]
+pub struct AttentionForward<'a> {
+    /// Queries `[N, H*D]`.
+    pub q: View<'a>,
+    /// Keys `[M, K*D]`.
+    pub k: View<'a>,
+    /// Values `[M, K*D]`.
+    pub v: View<'a>,
+    /// The forward's result `[N, H*D]`.
+    pub out: View<'a>,
+    /// Log of the sum of exponentials of each query's scores `[N, H]`.
+    pub lse: View<'a>,
+}
+
+/// A handle to a device; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Device(Arc<dyn Backend>);
+
+impl Device {
+    /// The CPU: f32, all threads of the global pool.
+    pub fn cpu() -> Self {
+        Self(Arc::new(Cpu::default()))
+    }
+
+    /// The counting device: no numbers, only bytes and operations.
+    pub fn plan() -> Self {
+        Self(Arc::new(Plan::default()))
+    }
+
+    /// A device of your own.
+    pub fn of(backend: impl Backend + 'static) -> Self {
+        Self(Arc::new(backend))
+    }
+}
+
+impl std::ops::Deref for Device {
+    type Target = dyn Backend;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}

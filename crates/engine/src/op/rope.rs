@@ -1,0 +1,88 @@
+//! Rotary position embedding (RoFormer, arXiv 2104.09864) in the half-rotation order of transformers: entry `i` of a
+//! head turns with entry `i + D/2` by the angle `position * frequency[i]`. The backward turns the other way.
+
+use std::sync::Arc;
+
+use crate::device::Device;
+use crate::tape::{Backward, Flow, Slot, Tape, Var};
+use crate::tensor::Tensor;
+
+/// Cosines and sines of the N positions of a pass, `[N, D]`: the D/2 cosines of a row, then its D/2 sines.
+#[derive(Clone, Debug)]
+pub struct RopeTable(Arc<Tensor>);
+
+impl RopeTable {
+    /// The table for these positions and frequencies (radians a position, D/2 of them); both are multiplied by
+    /// `attention_factor` (1 but for some scalings). Angles are formed in f32, as transformers forms them.
+    pub fn new(device: &Device, positions: &[u32], frequencies: &[f32], attention_factor: f32) -> Self {
+        let half = frequencies.len();
+        let mut table = vec![0.0; positions.len() * 2 * half];
+        for (row, &position) in table.chunks_exact_mut(2 * half).zip(positions) {
+            let (cos, sin) = row.split_at_mut(half);
+            for i in 0..half {
+                let angle = position as f32 * frequencies[i];
+                cos[i] = angle.cos() * attention_factor;
+                sin[i] = angle.sin() * attention_factor;
+            }
+        }
+        Self(Arc::new(Tensor::from_slice(device, positions.len(), 2 * half, &table)))
+    }
+}
+
+impl Tape<'_> {
+    /// x: `[N, heads * D]` -> the same shape, each head turned by its row's position.
+    pub fn rope(&mut self, x: &Var, table: &RopeTable, heads: usize) -> Var {
+        let device = self.device().clone();
+        let head_size = x.tensor.cols() / heads;
+        let mut y = Tensor::empty(&device, x.tensor.rows(), x.tensor.cols());
+        device.rope(x.tensor.view(), y.view_mut(), heads, head_size, table.0.view(), false);
+        let needed = self.needs_backward(&[x], &[]);
+        self.record_if(needed, y, || Rope { x: x.slot, table: table.clone(), heads })
+    }
+}
+
+#[derive(Debug)]
+struct Rope {
+    x: Option<Slot>,
+    table: RopeTable,
+    heads: usize,
+}
+
+impl Backward for Rope {
+    fn backward(self: Box<Self>, mut outputs: Vec<Option<Tensor>>, flow: &mut Flow<'_>) {
+        let Some(dy) = outputs.pop().flatten() else { return };
+        let mut dx = Tensor::empty(flow.device(), dy.rows(), dy.cols());
+        let head_size = dy.cols() / self.heads;
+        flow.device().rope(dy.view(), dx.view_mut(), self.heads, head_size, self.table.0.view(), true);
+        flow.add(self.x, dx);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Check;
+
+    #[test]
+    fn gradients_agree_with_finite_differences() {
+        let table = RopeTable::new(&Device::cpu(), &[0, 1, 5, 2], &[1.0, 0.1, 0.01], 1.0);
+        Check::new().inputs(&[(4, 12)]).gradients(|tape, x| tape.rope(&x[0], &table, 2));
+    }
+
+    #[test]
+    fn scores_depend_only_on_the_distance() {
+        let device = Device::cpu();
+        let params = crate::Params::default();
+        let mut tape = Tape::inference(&device, &params);
+        let rows = [0.3, -1.0, 0.7, 0.2];
+        let turned = |tape: &mut Tape<'_>, position| {
+            let table = RopeTable::new(&device, &[position], &[1.0, 0.1], 1.0);
+            let x = Var::constant(Tensor::from_slice(&device, 1, 4, &rows));
+            tape.rope(&x, &table, 1).tensor.to_vec()
+        };
+        let dot = |a: Vec<f32>, b: Vec<f32>| a.iter().zip(b).map(|(x, y)| x * y).sum::<f32>();
+        let near = dot(turned(&mut tape, 3), turned(&mut tape, 7));
+        let far = dot(turned(&mut tape, 103), turned(&mut tape, 107));
+        assert!((near - far).abs() < 1e-4, "{near} {far}");
+    }
+}

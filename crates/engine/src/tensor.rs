@@ -1,0 +1,86 @@
+//! A tensor: rows and columns of numbers on a device, always contiguous.
+
+use std::sync::Arc;
+
+use crate::device::{Buffer, Device, View, ViewMut};
+
+/// `[rows, cols]` numbers, row-major and contiguous. Clones share the numbers; writing to a shared one copies first.
+#[derive(Clone, Debug)]
+pub struct Tensor {
+    rows: usize,
+    cols: usize,
+    buffer: Arc<Buffer>,
+    device: Device,
+}
+
+impl Tensor {
+    /// Numbers with unspecified contents, for a kernel to fill.
+    pub fn empty(device: &Device, rows: usize, cols: usize) -> Self {
+        let buffer = Arc::new(device.allocate(rows * cols));
+        Self { rows, cols, buffer, device: device.clone() }
+    }
+
+    /// Zeros.
+    pub fn zeros(device: &Device, rows: usize, cols: usize) -> Self {
+        let mut tensor = Self::empty(device, rows, cols);
+        device.fill(0.0, tensor.view_mut());
+        tensor
+    }
+
+    /// Numbers from main memory.
+    ///
+    /// # Panics
+    /// If `data` does not hold `rows * cols` numbers.
+    pub fn from_slice(device: &Device, rows: usize, cols: usize, data: &[f32]) -> Self {
+        assert_eq!(data.len(), rows * cols, "{} numbers for [{rows}, {cols}]", data.len());
+        Self { rows, cols, buffer: Arc::new(device.upload(data)), device: device.clone() }
+    }
+
+    /// Rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Columns.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// The device that holds it.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// All numbers, to read.
+    pub fn view(&self) -> View<'_> {
+        self.buffer.all()
+    }
+
+    /// Some rows, to read.
+    pub fn view_rows(&self, rows: std::ops::Range<usize>) -> View<'_> {
+        self.buffer.view(rows.start * self.cols..rows.end * self.cols)
+    }
+
+    /// All numbers, to write; copies them first when another tensor shares them.
+    pub fn view_mut(&mut self) -> ViewMut<'_> {
+        if Arc::get_mut(&mut self.buffer).is_none() {
+            let mut own = self.device.allocate(self.buffer.len());
+            self.device.copy(self.buffer.all(), own.all_mut());
+            self.buffer = Arc::new(own);
+        }
+        Arc::get_mut(&mut self.buffer).expect("just made unique").all_mut()
+    }
+
+    /// Some rows, to write; copies first when shared.
+    pub fn view_rows_mut(&mut self, rows: std::ops::Range<usize>) -> ViewMut<'_> {
+        let range = rows.start * self.cols..rows.end * self.cols;
+        let view = self.view_mut();
+        assert!(range.end <= view.range.end, "rows {rows:?} of {}", view.range.end);
+        ViewMut { buffer: view.buffer, range }
+    }
+
+    /// A copy of the numbers in main memory.
+    pub fn to_vec(&self) -> Vec<f32> {
+        self.device.download(self.view())
+    }
+}
