@@ -25,13 +25,7 @@ pub struct AdamW {
 /// One step on a parameter: `w`, its gradient `g` and its moments `m` and `v`, all of one length.
 pub fn adamw(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: &AdamW) {
     let n = w.len();
-    assert!(
-        g.len() == n && m.len() == n && v.len() == n,
-        "adamw: lengths {n}, {}, {}, {}",
-        g.len(),
-        m.len(),
-        v.len()
-    );
+    assert!(g.len() == n && m.len() == n && v.len() == n, "adamw: lengths {n}, {}, {}, {}", g.len(), m.len(), v.len());
     assert!(h.step > 0, "adamw: steps are counted from 1");
     let t = h.step as f64;
     let (beta1, beta2, lr) = (f64::from(h.beta1), f64::from(h.beta2), f64::from(h.lr));
@@ -46,9 +40,7 @@ pub fn adamw(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: &AdamW) 
         grad_scale: h.grad_scale,
     };
     let out = (rows_of(w, 1), rows_of(m, 1), rows_of(v, 1));
-    threads::rows(n, GRAIN, out, |r, (w, m, v)| {
-        update(w.data, &g[r], m.data, v.data, factors)
-    });
+    threads::rows(n, GRAIN, out, |r, (w, m, v)| update(w.data, &g[r], m.data, v.data, factors));
 }
 
 #[derive(Clone, Copy)]

@@ -10,73 +10,41 @@ const BLOCK: usize = 512;
 /// `logits: [n, V], labels: [n] -> nll: [n]`, `nll = ln(sum of e^logits) - logits[label]`.
 ///
 /// With `grad_scale = Some(s)` the logits become their own gradient, `s * (softmax - onehot)`; with `None` they stay.
-pub fn cross_entropy(
-    logits: &mut [f32],
-    v: usize,
-    labels: &[u32],
-    nll: &mut [f32],
-    grad_scale: Option<f32>,
-) {
+pub fn cross_entropy(logits: &mut [f32], v: usize, labels: &[u32], nll: &mut [f32], grad_scale: Option<f32>) {
     let n = labels.len();
-    assert!(
-        v > 0 && logits.len() == n * v,
-        "cross_entropy: {} logits for {n} rows of {v}",
-        logits.len()
-    );
+    assert!(v > 0 && logits.len() == n * v, "cross_entropy: {} logits for {n} rows of {v}", logits.len());
     assert_eq!(nll.len(), n, "cross_entropy: length of nll");
     if let Some(label) = labels.iter().find(|&&label| label as usize >= v) {
         panic!("cross_entropy: label {label} of a vocabulary of {v}");
     }
-    threads::rows(
-        n,
-        row_chunk(4 * v),
-        (rows_of(logits, v), rows_of(nll, 1)),
-        |r, (logits, nll)| {
-            for ((row, &label), nll) in logits
-                .data
-                .chunks_exact_mut(v)
-                .zip(&labels[r])
-                .zip(nll.data)
-            {
-                let label = label as usize;
-                let at_label = f64::from(row[label]);
-                let max = max_of(row);
-                match grad_scale {
-                    None => *nll = (f64::from(max) + sum_exp(row, max).ln() - at_label) as f32,
-                    Some(s) => {
-                        let sum = exp_in_place(row, max);
-                        *nll = (f64::from(max) + sum.ln() - at_label) as f32;
-                        crate::elementwise::scale_here(row, (f64::from(s) / sum) as f32);
-                        row[label] -= s;
-                    }
+    threads::rows(n, row_chunk(4 * v), (rows_of(logits, v), rows_of(nll, 1)), |r, (logits, nll)| {
+        for ((row, &label), nll) in logits.data.chunks_exact_mut(v).zip(&labels[r]).zip(nll.data) {
+            let label = label as usize;
+            let at_label = f64::from(row[label]);
+            let max = max_of(row);
+            match grad_scale {
+                None => *nll = (f64::from(max) + sum_exp(row, max).ln() - at_label) as f32,
+                Some(s) => {
+                    let sum = exp_in_place(row, max);
+                    *nll = (f64::from(max) + sum.ln() - at_label) as f32;
+                    crate::elementwise::scale_here(row, (f64::from(s) / sum) as f32);
+                    row[label] -= s;
                 }
             }
-        },
-    );
+        }
+    });
 }
 
 /// `out = logits - ln(sum of e^logits)` on every row of `v`.
 pub fn log_softmax(logits: &[f32], v: usize, out: &mut [f32]) {
-    assert!(
-        v > 0 && logits.len().is_multiple_of(v),
-        "log_softmax: {} logits, rows of {v}",
-        logits.len()
-    );
+    assert!(v > 0 && logits.len().is_multiple_of(v), "log_softmax: {} logits, rows of {v}", logits.len());
     assert_eq!(logits.len(), out.len(), "log_softmax: lengths");
-    threads::rows(
-        logits.len() / v,
-        row_chunk(4 * v),
-        rows_of(out, v),
-        |r, out| {
-            for (row, out) in logits[r.start * v..r.end * v]
-                .chunks_exact(v)
-                .zip(out.data.chunks_exact_mut(v))
-            {
-                let max = max_of(row);
-                subtract(row, max, sum_exp(row, max).ln() as f32, out);
-            }
-        },
-    );
+    threads::rows(logits.len() / v, row_chunk(4 * v), rows_of(out, v), |r, out| {
+        for (row, out) in logits[r.start * v..r.end * v].chunks_exact(v).zip(out.data.chunks_exact_mut(v)) {
+            let max = max_of(row);
+            subtract(row, max, sum_exp(row, max).ln() as f32, out);
+        }
+    });
 }
 
 #[inline(always)]

@@ -8,22 +8,12 @@ use crate::threads::{self, GRAIN, rows_of};
 /// The gradient is the same function with the same key, applied to `dy`.
 pub fn dropout(x: &[f32], y: &mut [f32], p: f32, key: u64) {
     assert_eq!(x.len(), y.len(), "dropout: lengths");
-    assert!(
-        (0.0..1.0).contains(&p),
-        "dropout: probability {p} is not in [0, 1)"
-    );
+    assert!((0.0..1.0).contains(&p), "dropout: probability {p} is not in [0, 1)");
     let stream = splitmix64(key);
     let dropped_below = (f64::from(p) * 4_294_967_296.0) as u32;
     let kept = 1.0 / (1.0 - p);
     threads::rows(x.len(), GRAIN / 4, rows_of(y, 1), |r, y| {
-        mask_from(
-            &x[r.clone()],
-            y.data,
-            r.start as u64,
-            stream,
-            dropped_below,
-            kept,
-        );
+        mask_from(&x[r.clone()], y.data, r.start as u64, stream, dropped_below, kept);
     });
 }
 

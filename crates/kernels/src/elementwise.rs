@@ -8,24 +8,14 @@ const SQUARES_CHUNK: usize = 1 << 14;
 
 /// `out = x + y`.
 pub fn add(x: &[f32], y: &[f32], out: &mut [f32]) {
-    assert!(
-        x.len() == y.len() && x.len() == out.len(),
-        "add: lengths {}, {} and {}",
-        x.len(),
-        y.len(),
-        out.len()
-    );
-    threads::rows(x.len(), GRAIN, rows_of(out, 1), |r, out| {
-        add_here(&x[r.clone()], &y[r], out.data)
-    });
+    assert!(x.len() == y.len() && x.len() == out.len(), "add: lengths {}, {} and {}", x.len(), y.len(), out.len());
+    threads::rows(x.len(), GRAIN, rows_of(out, 1), |r, out| add_here(&x[r.clone()], &y[r], out.data));
 }
 
 /// `acc += x`.
 pub fn add_assign(acc: &mut [f32], x: &[f32]) {
     assert_eq!(acc.len(), x.len(), "add_assign: lengths");
-    threads::rows(x.len(), GRAIN, rows_of(acc, 1), |r, acc| {
-        add_assign_here(acc.data, &x[r])
-    });
+    threads::rows(x.len(), GRAIN, rows_of(acc, 1), |r, acc| add_assign_here(acc.data, &x[r]));
 }
 
 /// `x *= s`.
@@ -36,31 +26,19 @@ pub fn scale(x: &mut [f32], s: f32) {
 /// `acc += s * x`.
 pub fn axpy(s: f32, x: &[f32], acc: &mut [f32]) {
     assert_eq!(acc.len(), x.len(), "axpy: lengths");
-    threads::rows(x.len(), GRAIN, rows_of(acc, 1), |r, acc| {
-        axpy_here(s, &x[r], acc.data)
-    });
+    threads::rows(x.len(), GRAIN, rows_of(acc, 1), |r, acc| axpy_here(s, &x[r], acc.data));
 }
 
 /// `x[N, C] += bias[C]` on every row.
 pub fn add_bias(x: &mut [f32], bias: &[f32]) {
     let c = bias.len();
-    assert!(
-        c > 0 && x.len().is_multiple_of(c),
-        "add_bias: {} elements, rows of {c}",
-        x.len()
-    );
-    threads::rows(x.len() / c, threads::row_chunk(c), rows_of(x, c), |_, x| {
-        add_bias_here(x.data, bias)
-    });
+    assert!(c > 0 && x.len().is_multiple_of(c), "add_bias: {} elements, rows of {c}", x.len());
+    threads::rows(x.len() / c, threads::row_chunk(c), rows_of(x, c), |_, x| add_bias_here(x.data, bias));
 }
 
 /// `out[C] += sum over the rows of x[N, C]`: the gradient of [`add_bias`].
 pub fn column_sums(x: &[f32], c: usize, out: &mut [f32]) {
-    assert!(
-        c > 0 && x.len().is_multiple_of(c),
-        "column_sums: {} elements, rows of {c}",
-        x.len()
-    );
+    assert!(c > 0 && x.len().is_multiple_of(c), "column_sums: {} elements, rows of {c}", x.len());
     assert_eq!(out.len(), c, "column_sums: length of the sums");
     threads::reduce_rows(x.len() / c, out, |r, partial| {
         for row in x[r.start * c..r.end * c].chunks_exact(c) {
@@ -76,11 +54,7 @@ pub fn sum_of_squares(x: &[f32]) -> f64 {
     if x.len() <= SQUARES_CHUNK {
         return sum_of_squares_here(x);
     }
-    let parts: Vec<f64> = x
-        .par_chunks(SQUARES_CHUNK)
-        .with_min_len(4)
-        .map(sum_of_squares_here)
-        .collect();
+    let parts: Vec<f64> = x.par_chunks(SQUARES_CHUNK).with_min_len(4).map(sum_of_squares_here).collect();
     parts.iter().sum()
 }
 

@@ -26,17 +26,9 @@ pub fn gather_rows(x: &[f32], c: usize, rows: &[u32], out: &mut [f32]) {
 /// `dx[rows[i]] += dy[i]`: the gradient of [`gather_rows`]; rows that meet in one place are added in order of `i`.
 pub fn scatter_add_rows(dy: &[f32], c: usize, rows: &[u32], dx: &mut [f32]) {
     check("scatter_add_rows", dx.len(), c, rows, dy.len());
-    let mut order: Vec<(u32, u32)> = rows
-        .iter()
-        .enumerate()
-        .map(|(i, &row)| (row, i as u32))
-        .collect();
+    let mut order: Vec<(u32, u32)> = rows.iter().enumerate().map(|(i, &row)| (row, i as u32)).collect();
     order.sort_unstable();
-    let chunk = if threads::parallelism() == 1 {
-        usize::MAX
-    } else {
-        row_chunk(c)
-    };
+    let chunk = if threads::parallelism() == 1 { usize::MAX } else { row_chunk(c) };
     scatter(&order, c, dy, 0, dx, chunk);
 }
 
@@ -45,15 +37,10 @@ pub fn scatter_add_rows(dy: &[f32], c: usize, rows: &[u32], dx: &mut [f32]) {
 fn scatter(order: &[(u32, u32)], c: usize, dy: &[f32], first: usize, dx: &mut [f32], chunk: usize) {
     let middle = order.len() / 2;
     // Rows with the target of the middle stay together, on the right.
-    let cut = order.get(middle).map_or(0, |&(target, _)| {
-        order.partition_point(|&(t, _)| t < target)
-    });
+    let cut = order.get(middle).map_or(0, |&(target, _)| order.partition_point(|&(t, _)| t < target));
     if order.len() <= chunk || cut == 0 {
         for &(target, source) in order {
-            add_assign_here(
-                &mut dx[(target as usize - first) * c..][..c],
-                &dy[source as usize * c..][..c],
-            );
+            add_assign_here(&mut dx[(target as usize - first) * c..][..c], &dy[source as usize * c..][..c]);
         }
         return;
     }
@@ -66,16 +53,8 @@ fn scatter(order: &[(u32, u32)], c: usize, dy: &[f32], first: usize, dx: &mut [f
 }
 
 fn check(what: &str, table: usize, c: usize, rows: &[u32], picked: usize) {
-    assert!(
-        c > 0 && table.is_multiple_of(c),
-        "{what}: {table} elements do not make rows of {c}"
-    );
-    assert_eq!(
-        picked,
-        rows.len() * c,
-        "{what}: elements for {} rows of {c}",
-        rows.len()
-    );
+    assert!(c > 0 && table.is_multiple_of(c), "{what}: {table} elements do not make rows of {c}");
+    assert_eq!(picked, rows.len() * c, "{what}: elements for {} rows of {c}", rows.len());
     if let Some(row) = rows.iter().find(|&&row| row as usize >= table / c) {
         panic!("{what}: row {row} of a table of {} rows", table / c);
     }

@@ -35,34 +35,19 @@ impl MatMul {
     /// `a: [m, k], b: [k, n]`.
     #[must_use]
     pub fn nn(m: usize, n: usize, k: usize) -> Self {
-        Self {
-            m,
-            n,
-            k,
-            a_strides: (k, 1),
-            b_strides: (n, 1),
-            c_row_stride: n,
-            alpha: 1.0,
-            beta: 0.0,
-        }
+        Self { m, n, k, a_strides: (k, 1), b_strides: (n, 1), c_row_stride: n, alpha: 1.0, beta: 0.0 }
     }
 
     /// `a: [m, k]`, `b` stored `[n, k]`: activations by a weight as checkpoints store it.
     #[must_use]
     pub fn nt(m: usize, n: usize, k: usize) -> Self {
-        Self {
-            b_strides: (1, k),
-            ..Self::nn(m, n, k)
-        }
+        Self { b_strides: (1, k), ..Self::nn(m, n, k) }
     }
 
     /// `a` stored `[k, m]`, `b: [k, n]`: the gradient of a weight.
     #[must_use]
     pub fn tn(m: usize, n: usize, k: usize) -> Self {
-        Self {
-            a_strides: (1, m),
-            ..Self::nn(m, n, k)
-        }
+        Self { a_strides: (1, m), ..Self::nn(m, n, k) }
     }
 
     /// Keeps `beta` times what `c` holds.
@@ -79,24 +64,11 @@ impl MatMul {
 
     fn check(&self, a: usize, b: usize, c: usize) {
         let reach = |rows: usize, columns: usize, (row, column): (usize, usize)| {
-            if rows == 0 || columns == 0 {
-                0
-            } else {
-                (rows - 1) * row + (columns - 1) * column + 1
-            }
+            if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row + (columns - 1) * column + 1 }
         };
-        assert!(
-            self.c_row_stride >= self.n,
-            "matmul: rows of c overlap: {self:?}"
-        );
-        assert!(
-            reach(self.m, self.k, self.a_strides) <= a,
-            "matmul: a holds {a} elements, too few for {self:?}"
-        );
-        assert!(
-            reach(self.k, self.n, self.b_strides) <= b,
-            "matmul: b holds {b} elements, too few for {self:?}"
-        );
+        assert!(self.c_row_stride >= self.n, "matmul: rows of c overlap: {self:?}");
+        assert!(reach(self.m, self.k, self.a_strides) <= a, "matmul: a holds {a} elements, too few for {self:?}");
+        assert!(reach(self.k, self.n, self.b_strides) <= b, "matmul: b holds {b} elements, too few for {self:?}");
         assert!(
             reach(self.m, self.n, (self.c_row_stride, 1)) <= c,
             "matmul: c holds {c} elements, too few for {self:?}"
@@ -125,12 +97,7 @@ pub fn matmul_on_this_thread(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32])
 }
 
 fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    if spec.m <= FEW_ROWS
-        && spec.a_strides.1 == 1
-        && spec.b_strides.0 == 1
-        && spec.m > 0
-        && spec.n > 0
-    {
+    if spec.m <= FEW_ROWS && spec.a_strides.1 == 1 && spec.b_strides.0 == 1 && spec.m > 0 && spec.n > 0 {
         few_rows(spec, a, b, c, threads);
     } else {
         through_gemm(spec, a, b, c, threads);
@@ -140,11 +107,7 @@ fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
 /// `spec` must have passed [`MatMul::check`].
 #[allow(unsafe_code)]
 fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    let parallelism = if threads == 1 {
-        Parallelism::None
-    } else {
-        Parallelism::Rayon(threads)
-    };
+    let parallelism = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(threads) };
     let stride = |elements: usize| elements as isize;
     // SAFETY: `check` has found every element that the sizes and strides reach inside `a`, `b` and `c`; `c` is borrowed
     // alone and its rows do not overlap; the pointers are those of live slices.
@@ -181,36 +144,20 @@ fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) 
     let (m, n) = (spec.m, spec.n);
     crate::scratch::with(m * n, |products| {
         // products: [n, m], so that threads own adjacent parts
-        let chunk = if threads == 1 {
-            n
-        } else {
-            threads::row_chunk(spec.k).next_multiple_of(WEIGHTS)
-        };
-        threads::rows(
-            n.div_ceil(chunk),
-            1,
-            ChunkedRows {
-                data: products,
-                chunk: chunk * m,
-            },
-            |r, part| {
-                let first = r.start * chunk;
-                let columns = part.data.len() / m;
-                for (i, out) in part.data.chunks_mut(m * WEIGHTS).enumerate() {
-                    debug_assert!(i * WEIGHTS < columns);
-                    columns_of(spec, a, b, first + i * WEIGHTS, out);
-                }
-            },
-        );
+        let chunk = if threads == 1 { n } else { threads::row_chunk(spec.k).next_multiple_of(WEIGHTS) };
+        threads::rows(n.div_ceil(chunk), 1, ChunkedRows { data: products, chunk: chunk * m }, |r, part| {
+            let first = r.start * chunk;
+            let columns = part.data.len() / m;
+            for (i, out) in part.data.chunks_mut(m * WEIGHTS).enumerate() {
+                debug_assert!(i * WEIGHTS < columns);
+                columns_of(spec, a, b, first + i * WEIGHTS, out);
+            }
+        });
         for i in 0..m {
             let row = &mut c[i * spec.c_row_stride..][..n];
             for (j, c) in row.iter_mut().enumerate() {
                 let product = spec.alpha * products[j * m + i];
-                *c = if spec.beta == 0.0 {
-                    product
-                } else {
-                    spec.beta * *c + product
-                };
+                *c = if spec.beta == 0.0 { product } else { spec.beta * *c + product };
             }
         }
     });
@@ -224,19 +171,8 @@ struct ChunkedRows<'a> {
 
 impl threads::Rows for ChunkedRows<'_> {
     fn split(self, at: usize) -> (Self, Self) {
-        let (head, tail) = self
-            .data
-            .split_at_mut((at * self.chunk).min(self.data.len()));
-        (
-            Self {
-                data: head,
-                chunk: self.chunk,
-            },
-            Self {
-                data: tail,
-                chunk: self.chunk,
-            },
-        )
+        let (head, tail) = self.data.split_at_mut((at * self.chunk).min(self.data.len()));
+        (Self { data: head, chunk: self.chunk }, Self { data: tail, chunk: self.chunk })
     }
 }
 
@@ -304,14 +240,10 @@ pub mod plain {
             for j in 0..spec.n {
                 let mut sum = 0.0;
                 for p in 0..spec.k {
-                    sum += a[i * spec.a_strides.0 + p * spec.a_strides.1]
-                        * b[p * spec.b_strides.0 + j * spec.b_strides.1];
+                    sum +=
+                        a[i * spec.a_strides.0 + p * spec.a_strides.1] * b[p * spec.b_strides.0 + j * spec.b_strides.1];
                 }
-                let kept = if spec.beta == 0.0 {
-                    0.0
-                } else {
-                    f64::from(spec.beta) * c[i * spec.c_row_stride + j]
-                };
+                let kept = if spec.beta == 0.0 { 0.0 } else { f64::from(spec.beta) * c[i * spec.c_row_stride + j] };
                 out.push(f64::from(spec.alpha) * sum + kept);
             }
         }

@@ -6,20 +6,10 @@ use crate::threads::{self, row_chunk, rows_of};
 /// `x: [N, C], w: [C] -> y: [N, C]`; `inv_rms: [N]` is kept for the backward. `eps` stands inside the root.
 pub fn rms_norm(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv_rms: &mut [f32]) {
     let (n, c) = rows_and_width("rms_norm", x.len(), w.len());
-    assert!(
-        y.len() == x.len() && inv_rms.len() == n,
-        "rms_norm: y has {}, inv_rms {}",
-        y.len(),
-        inv_rms.len()
-    );
-    threads::rows(
-        n,
-        row_chunk(c),
-        (rows_of(y, c), rows_of(inv_rms, 1)),
-        |r, (y, inv)| {
-            norm_rows(&x[r.start * c..r.end * c], w, eps, y.data, inv.data);
-        },
-    );
+    assert!(y.len() == x.len() && inv_rms.len() == n, "rms_norm: y has {}, inv_rms {}", y.len(), inv_rms.len());
+    threads::rows(n, row_chunk(c), (rows_of(y, c), rows_of(inv_rms, 1)), |r, (y, inv)| {
+        norm_rows(&x[r.start * c..r.end * c], w, eps, y.data, inv.data);
+    });
 }
 
 /// `sum = x + delta`, then [`rms_norm`] of the sum: the residual stream and its norm in one pass.
@@ -33,23 +23,12 @@ pub fn add_rms_norm(
     inv_rms: &mut [f32],
 ) {
     let (n, c) = rows_and_width("add_rms_norm", x.len(), w.len());
-    assert!(
-        delta.len() == x.len() && sum.len() == x.len() && y.len() == x.len(),
-        "add_rms_norm: lengths"
-    );
+    assert!(delta.len() == x.len() && sum.len() == x.len() && y.len() == x.len(), "add_rms_norm: lengths");
     assert_eq!(inv_rms.len(), n, "add_rms_norm: length of inv_rms");
     let out = (rows_of(sum, c), rows_of(y, c), rows_of(inv_rms, 1));
     threads::rows(n, row_chunk(c), out, |r, (sum, y, inv)| {
         let at = r.start * c..r.end * c;
-        add_norm_rows(
-            &x[at.clone()],
-            &delta[at],
-            w,
-            eps,
-            sum.data,
-            y.data,
-            inv.data,
-        );
+        add_norm_rows(&x[at.clone()], &delta[at], w, eps, sum.data, y.data, inv.data);
     });
 }
 
@@ -67,10 +46,7 @@ pub fn rms_norm_backward(
     dw: Option<&mut [f32]>,
 ) {
     let (n, c) = rows_and_width("rms_norm_backward", x.len(), w.len());
-    assert!(
-        dy.len() == x.len() && dx.len() == x.len(),
-        "rms_norm_backward: lengths of dy and dx"
-    );
+    assert!(dy.len() == x.len() && dx.len() == x.len(), "rms_norm_backward: lengths of dy and dx");
     assert_eq!(inv_rms.len(), n, "rms_norm_backward: length of inv_rms");
     threads::rows(n, row_chunk(c), rows_of(dx, c), |r, dx| {
         let at = r.start * c..r.end * c;
@@ -86,10 +62,7 @@ pub fn rms_norm_backward(
 }
 
 fn rows_and_width(what: &str, elements: usize, c: usize) -> (usize, usize) {
-    assert!(
-        c > 0 && elements.is_multiple_of(c),
-        "{what}: {elements} elements do not make rows of {c}"
-    );
+    assert!(c > 0 && elements.is_multiple_of(c), "{what}: {elements} elements do not make rows of {c}");
     (elements / c, c)
 }
 

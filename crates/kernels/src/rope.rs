@@ -7,37 +7,16 @@ use crate::threads::{self, row_chunk, rows_of};
 /// `x: [N, heads * D] -> y: [N, heads * D]`; `cos_sin: [N, 2, D/2]` holds each row's cosines, then its sines.
 ///
 /// `inverse` rotates back, which is also the gradient: the rotation is orthogonal.
-pub fn rope(
-    x: &[f32],
-    y: &mut [f32],
-    heads: usize,
-    head_size: usize,
-    cos_sin: &[f32],
-    inverse: bool,
-) {
+pub fn rope(x: &[f32], y: &mut [f32], heads: usize, head_size: usize, cos_sin: &[f32], inverse: bool) {
     let width = heads * head_size;
-    assert!(
-        width > 0 && head_size.is_multiple_of(2),
-        "rope: {heads} heads of {head_size}: the size must be even"
-    );
-    assert!(
-        x.len() == y.len() && x.len().is_multiple_of(width),
-        "rope: {} elements, rows of {width}",
-        x.len()
-    );
+    assert!(width > 0 && head_size.is_multiple_of(2), "rope: {heads} heads of {head_size}: the size must be even");
+    assert!(x.len() == y.len() && x.len().is_multiple_of(width), "rope: {} elements, rows of {width}", x.len());
     let n = x.len() / width;
     assert_eq!(cos_sin.len(), n * head_size, "rope: length of cos_sin");
     let sign = if inverse { -1.0 } else { 1.0 };
     threads::rows(n, row_chunk(width), rows_of(y, width), |r, y| {
         let angles = &cos_sin[r.start * head_size..r.end * head_size];
-        rotate_rows(
-            &x[r.start * width..r.end * width],
-            y.data,
-            head_size,
-            width,
-            angles,
-            sign,
-        );
+        rotate_rows(&x[r.start * width..r.end * width], y.data, head_size, width, angles, sign);
     });
 }
 
@@ -70,10 +49,7 @@ pub mod plain {
             for head in 0..heads {
                 let at = (row * heads + head) * head_size;
                 for i in 0..half {
-                    let (cos, sin) = (
-                        cos_sin[row * head_size + i],
-                        cos_sin[row * head_size + half + i],
-                    );
+                    let (cos, sin) = (cos_sin[row * head_size + i], cos_sin[row * head_size + half + i]);
                     y[at + i] = x[at + i] * cos - x[at + half + i] * sin;
                     y[at + half + i] = x[at + half + i] * cos + x[at + i] * sin;
                 }

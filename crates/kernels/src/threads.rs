@@ -27,10 +27,7 @@ pub fn parallelism() -> usize {
 /// # Errors
 /// When the pool runs already.
 pub fn set(threads: usize) -> Result<(), ThreadsStarted> {
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global()
-        .map_err(|_| ThreadsStarted)
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|_| ThreadsStarted)
 }
 
 /// How many rows of `row_len` elements make a piece of work worth handing to another thread.
@@ -62,16 +59,7 @@ pub fn rows_of(data: &mut [f32], len: usize) -> RowsMut<'_> {
 impl Rows for RowsMut<'_> {
     fn split(self, at: usize) -> (Self, Self) {
         let (head, tail) = self.data.split_at_mut(at * self.len);
-        (
-            Self {
-                data: head,
-                len: self.len,
-            },
-            Self {
-                data: tail,
-                len: self.len,
-            },
-        )
+        (Self { data: head, len: self.len }, Self { data: tail, len: self.len })
     }
 }
 
@@ -99,20 +87,11 @@ impl<A: Rows, B: Rows, C: Rows, D: Rows> Rows for (A, B, C, D) {
 /// Calls `f(range of rows, those rows of out)` until all `n_rows` are done, on several threads when there are more than
 /// `row_chunk` of them. `f` must treat each row by itself: where the cuts fall is not promised.
 pub fn rows<R: Rows>(n_rows: usize, row_chunk: usize, out: R, f: impl Fn(Range<usize>, R) + Sync) {
-    let row_chunk = if parallelism() == 1 {
-        usize::MAX
-    } else {
-        row_chunk.max(1)
-    };
+    let row_chunk = if parallelism() == 1 { usize::MAX } else { row_chunk.max(1) };
     split_rows(0..n_rows, row_chunk, out, &f);
 }
 
-fn split_rows<R: Rows>(
-    range: Range<usize>,
-    row_chunk: usize,
-    out: R,
-    f: &(impl Fn(Range<usize>, R) + Sync),
-) {
+fn split_rows<R: Rows>(range: Range<usize>, row_chunk: usize, out: R, f: &(impl Fn(Range<usize>, R) + Sync)) {
     if range.len() <= row_chunk {
         if !range.is_empty() {
             f(range, out);
@@ -143,10 +122,7 @@ pub fn reduce_rows(n_rows: usize, total: &mut [f32], f: impl Fn(Range<usize>, &m
                 f(range(i), p);
             }
         } else {
-            partial
-                .par_chunks_exact_mut(len.max(1))
-                .enumerate()
-                .for_each(|(i, p)| f(range(i), p));
+            partial.par_chunks_exact_mut(len.max(1)).enumerate().for_each(|(i, p)| f(range(i), p));
         }
         for p in partial.chunks_exact(len.max(1)) {
             crate::elementwise::add_assign_here(total, p);

@@ -41,37 +41,13 @@ pub fn attention_backward(
     dk: &mut [f32],
     dv: &mut [f32],
 ) {
-    let (n, _) = check(
-        "attention_backward",
-        q.len(),
-        k.len(),
-        v.len(),
-        shape,
-        segments,
-    );
+    let (n, _) = check("attention_backward", q.len(), k.len(), v.len(), shape, segments);
     let (same_as_q, same_as_k) = ([out.len(), dout.len(), dq.len()], [dk.len(), dv.len()]);
-    assert!(
-        same_as_q.iter().all(|&len| len == q.len()),
-        "attention_backward: lengths of out, dout, dq {same_as_q:?}"
-    );
-    assert!(
-        same_as_k.iter().all(|&len| len == k.len()),
-        "attention_backward: lengths of dk, dv {same_as_k:?}"
-    );
-    assert_eq!(
-        lse.len(),
-        n * shape.heads,
-        "attention_backward: length of lse"
-    );
+    assert!(same_as_q.iter().all(|&len| len == q.len()), "attention_backward: lengths of out, dout, dq {same_as_q:?}");
+    assert!(same_as_k.iter().all(|&len| len == k.len()), "attention_backward: lengths of dk, dv {same_as_k:?}");
+    assert_eq!(lse.len(), n * shape.heads, "attention_backward: length of lse");
     dq.fill(0.0);
-    let inputs = Inputs {
-        q,
-        k,
-        v,
-        out,
-        lse,
-        dout,
-    };
+    let inputs = Inputs { q, k, v, out, lse, dout };
     let mut rest = segments;
     while !rest.is_empty() {
         // As many segments as fit the room, at least one: a cut that depends on the segments alone.
@@ -116,22 +92,9 @@ fn some_segments(
         let mut rest = &mut held[..];
         for segment in segments {
             for head in 0..shape.heads {
-                let mut cut = |rows: usize| {
-                    rest.split_off_mut(..rows * shape.head_size)
-                        .expect("held is long enough")
-                };
-                let (dq, dk, dv) = (
-                    cut(segment.queries.len()),
-                    cut(segment.total_keys()),
-                    cut(segment.total_keys()),
-                );
-                tasks.push(Task {
-                    segment,
-                    head,
-                    dq,
-                    dk,
-                    dv,
-                });
+                let mut cut = |rows: usize| rest.split_off_mut(..rows * shape.head_size).expect("held is long enough");
+                let (dq, dk, dv) = (cut(segment.queries.len()), cut(segment.total_keys()), cut(segment.total_keys()));
+                tasks.push(Task { segment, head, dq, dk, dv });
             }
         }
         let run = |task: &mut Task<'_>| one_head(inputs, shape, task);
@@ -147,41 +110,24 @@ fn some_segments(
 }
 
 /// Puts the gradients of all heads of a segment where they belong.
-fn add_segment(
-    shape: &AttentionShape,
-    heads: &[Task<'_>],
-    dq: &mut [f32],
-    dk: &mut [f32],
-    dv: &mut [f32],
-) {
+fn add_segment(shape: &AttentionShape, heads: &[Task<'_>], dq: &mut [f32], dk: &mut [f32], dv: &mut [f32]) {
     let d = shape.head_size;
     let (width, key_width) = (shape.query_width(), shape.key_width());
     let segment = heads[0].segment;
     let dq = &mut dq[segment.queries.start * width..segment.queries.end * width];
-    threads::rows(
-        segment.queries.len(),
-        row_chunk(width),
-        rows_of(dq, width),
-        |r, dq| {
-            for (i, row) in r.zip(dq.data.chunks_exact_mut(width)) {
-                for (task, part) in heads.iter().zip(row.chunks_exact_mut(d)) {
-                    part.copy_from_slice(&task.dq[i * d..][..d]);
-                }
+    threads::rows(segment.queries.len(), row_chunk(width), rows_of(dq, width), |r, dq| {
+        for (i, row) in r.zip(dq.data.chunks_exact_mut(width)) {
+            for (task, part) in heads.iter().zip(row.chunks_exact_mut(d)) {
+                part.copy_from_slice(&task.dq[i * d..][..d]);
             }
-        },
-    );
+        }
+    });
     let mut first = 0;
     for range in &segment.keys {
         let at = range.start * key_width..range.end * key_width;
-        let rows = (
-            rows_of(&mut dk[at.clone()], key_width),
-            rows_of(&mut dv[at], key_width),
-        );
+        let rows = (rows_of(&mut dk[at.clone()], key_width), rows_of(&mut dv[at], key_width));
         threads::rows(range.len(), row_chunk(2 * width), rows, |r, (dk, dv)| {
-            let rows = dk
-                .data
-                .chunks_exact_mut(key_width)
-                .zip(dv.data.chunks_exact_mut(key_width));
+            let rows = dk.data.chunks_exact_mut(key_width).zip(dv.data.chunks_exact_mut(key_width));
             for (i, (dk, dv)) in r.zip(rows) {
                 for task in heads {
                     let to = task.head / shape.group() * d;
@@ -197,13 +143,7 @@ fn add_segment(
 
 /// The gradients of one segment and head, block of queries by block.
 fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
-    let Task {
-        segment,
-        head,
-        dq,
-        dk,
-        dv,
-    } = task;
+    let Task { segment, head, dq, dk, dv } = task;
     let (d, width) = (shape.head_size, shape.query_width());
     let total = segment.total_keys();
     let copied = copied_len(segment, shape);
@@ -225,56 +165,23 @@ fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
             let at = start * width + *head * d;
             let (q, dout, out) = (&inputs.q[at..], &inputs.dout[at..], &inputs.out[at..]);
 
-            let by_keys = MatMul {
-                a_strides: (width, 1),
-                ..MatMul::nn(rows, keys, d)
-            };
-            let q_k = MatMul {
-                b_strides: (1, k_step),
-                alpha: shape.scale,
-                ..by_keys
-            };
+            let by_keys = MatMul { a_strides: (width, 1), ..MatMul::nn(rows, keys, d) };
+            let q_k = MatMul { b_strides: (1, k_step), alpha: shape.scale, ..by_keys };
             matmul_on_this_thread(&q_k, q, k, p);
-            matmul_on_this_thread(
-                &MatMul {
-                    b_strides: (1, v_step),
-                    ..by_keys
-                },
-                dout,
-                v,
-                dp,
-            );
-            for (i, (p, dp)) in p
-                .chunks_exact_mut(keys)
-                .zip(dp.chunks_exact_mut(keys))
-                .enumerate()
-            {
+            matmul_on_this_thread(&MatMul { b_strides: (1, v_step), ..by_keys }, dout, v, dp);
+            for (i, (p, dp)) in p.chunks_exact_mut(keys).zip(dp.chunks_exact_mut(keys)).enumerate() {
                 let sees = first_sees + i;
                 let lse = inputs.lse[(start + i) * shape.heads + *head];
                 let row = i * width..i * width + d;
-                scores_gradient(
-                    &mut p[..sees],
-                    &mut dp[..sees],
-                    lse,
-                    &dout[row.clone()],
-                    &out[row],
-                    shape.scale,
-                );
+                scores_gradient(&mut p[..sees], &mut dp[..sees], lse, &dout[row.clone()], &out[row], shape.scale);
                 p[sees..].fill(0.0);
                 dp[sees..].fill(0.0);
             }
-            let by_queries = MatMul {
-                a_strides: (1, keys),
-                b_strides: (width, 1),
-                ..MatMul::nn(keys, d, rows)
-            }
-            .beta(1.0);
+            let by_queries =
+                MatMul { a_strides: (1, keys), b_strides: (width, 1), ..MatMul::nn(keys, d, rows) }.beta(1.0);
             matmul_on_this_thread(&by_queries, p, dout, dv);
             matmul_on_this_thread(&by_queries, dp, q, dk);
-            let ds_k = MatMul {
-                b_strides: (k_step, 1),
-                ..MatMul::nn(rows, d, keys)
-            };
+            let ds_k = MatMul { b_strides: (k_step, 1), ..MatMul::nn(rows, d, keys) };
             matmul_on_this_thread(&ds_k, dp, k, &mut dq[(start - segment.queries.start) * d..]);
             start += rows;
         }

@@ -57,8 +57,7 @@ fn tasks<'a>(
     let mut tasks = Vec::new();
     let mut row = 0;
     let mut cut = |rows: usize| {
-        let (out_rows, out_rest) =
-            std::mem::take(&mut out).split_at_mut(rows * shape.query_width());
+        let (out_rows, out_rest) = std::mem::take(&mut out).split_at_mut(rows * shape.query_width());
         let (lse_rows, lse_rest) = std::mem::take(&mut lse).split_at_mut(rows * shape.heads);
         (out, lse) = (out_rest, lse_rest);
         (out_rows, lse_rows)
@@ -71,12 +70,7 @@ fn tasks<'a>(
         while row < segment.queries.end {
             let end = (row + BLOCK).min(segment.queries.end);
             let (out, lse) = cut(end - row);
-            tasks.push(Task {
-                segment,
-                queries: row..end,
-                out,
-                lse,
-            });
+            tasks.push(Task { segment, queries: row..end, out, lse });
             row = end;
         }
     }
@@ -87,12 +81,7 @@ fn tasks<'a>(
 
 /// A block of queries, all heads, by matrix products.
 fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task<'_>) {
-    let Task {
-        segment,
-        queries,
-        out,
-        lse,
-    } = task;
+    let Task { segment, queries, out, lse } = task;
     let (d, width) = (shape.head_size, shape.query_width());
     let rows = queries.len();
     // Keys that the first query of the block sees, and those that its last one sees.
@@ -118,11 +107,7 @@ fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Ta
                     lse[i * shape.heads + head] = softmax(seen);
                     hidden.fill(0.0);
                 }
-                let p_v = MatMul {
-                    b_strides: (v_step, 1),
-                    c_row_stride: width,
-                    ..MatMul::nn(rows, d, keys)
-                };
+                let p_v = MatMul { b_strides: (v_step, 1), c_row_stride: width, ..MatMul::nn(rows, d, keys) };
                 matmul_on_this_thread(&p_v, scores, v, &mut out[head * d..]);
             }
         }
@@ -141,14 +126,7 @@ fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task
             let mut rest = &mut scores[..];
             for range in ranges {
                 let (part, next) = rest.split_at_mut(range.len());
-                scores_of(
-                    q,
-                    &k[range.start * width..range.end * width],
-                    width,
-                    at,
-                    shape.scale,
-                    part,
-                );
+                scores_of(q, &k[range.start * width..range.end * width], width, at, shape.scale, part);
                 rest = next;
             }
             *lse = softmax(scores);
@@ -156,13 +134,7 @@ fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task
             let mut rest = &scores[..];
             for range in ranges {
                 let (part, next) = rest.split_at(range.len());
-                weighted_sum(
-                    part,
-                    &v[range.start * width..range.end * width],
-                    width,
-                    at,
-                    out,
-                );
+                weighted_sum(part, &v[range.start * width..range.end * width], width, at, out);
                 rest = next;
             }
         }

@@ -34,10 +34,7 @@ impl Segment {
     /// A sequence whose queries and keys are the same rows.
     #[must_use]
     pub fn causal(rows: Range<usize>) -> Self {
-        Self {
-            queries: rows.clone(),
-            keys: vec![rows],
-        }
+        Self { queries: rows.clone(), keys: vec![rows] }
     }
 
     /// How many keys the last query sees.
@@ -75,47 +72,17 @@ impl AttentionShape {
 }
 
 /// Checks sizes and segments; returns the numbers of query and key rows.
-fn check(
-    what: &str,
-    q: usize,
-    k: usize,
-    v: usize,
-    shape: &AttentionShape,
-    segments: &[Segment],
-) -> (usize, usize) {
-    let AttentionShape {
-        heads,
-        kv_heads,
-        head_size,
-        ..
-    } = *shape;
-    assert!(
-        kv_heads > 0 && head_size > 0 && heads > 0 && heads.is_multiple_of(kv_heads),
-        "{what}: {shape:?}"
-    );
-    assert!(
-        q.is_multiple_of(shape.query_width()),
-        "{what}: {q} elements of q do not fit {shape:?}"
-    );
-    assert!(
-        k == v && k.is_multiple_of(shape.key_width()),
-        "{what}: {k} and {v} elements of k and v, {shape:?}"
-    );
+fn check(what: &str, q: usize, k: usize, v: usize, shape: &AttentionShape, segments: &[Segment]) -> (usize, usize) {
+    let AttentionShape { heads, kv_heads, head_size, .. } = *shape;
+    assert!(kv_heads > 0 && head_size > 0 && heads > 0 && heads.is_multiple_of(kv_heads), "{what}: {shape:?}");
+    assert!(q.is_multiple_of(shape.query_width()), "{what}: {q} elements of q do not fit {shape:?}");
+    assert!(k == v && k.is_multiple_of(shape.key_width()), "{what}: {k} and {v} elements of k and v, {shape:?}");
     let (n, m) = (q / shape.query_width(), k / shape.key_width());
     let mut end = 0;
     for segment in segments {
-        assert!(
-            segment.queries.start >= end && segment.queries.end <= n,
-            "{what}: queries of {segment:?}, {n} rows"
-        );
-        assert!(
-            segment.keys.iter().all(|r| r.start <= r.end && r.end <= m),
-            "{what}: keys of {segment:?}, {m} rows"
-        );
-        assert!(
-            segment.total_keys() >= segment.queries.len(),
-            "{what}: fewer keys than queries in {segment:?}"
-        );
+        assert!(segment.queries.start >= end && segment.queries.end <= n, "{what}: queries of {segment:?}, {n} rows");
+        assert!(segment.keys.iter().all(|r| r.start <= r.end && r.end <= m), "{what}: keys of {segment:?}, {m} rows");
+        assert!(segment.total_keys() >= segment.queries.len(), "{what}: fewer keys than queries in {segment:?}");
         end = segment.queries.end.max(end);
     }
     (n, m)
@@ -144,19 +111,12 @@ fn head_rows<'a>(
 
 /// Room that [`head_rows`] needs.
 fn copied_len(segment: &Segment, shape: &AttentionShape) -> usize {
-    if segment.keys.len() == 1 {
-        0
-    } else {
-        segment.total_keys() * shape.head_size
-    }
+    if segment.keys.len() == 1 { 0 } else { segment.total_keys() * shape.head_size }
 }
 
 /// Multiply-adds of all segments, to tell small work from large.
 fn work(segments: &[Segment], shape: &AttentionShape) -> usize {
-    segments
-        .iter()
-        .map(|s| s.queries.len() * s.total_keys() * shape.query_width())
-        .sum()
+    segments.iter().map(|s| s.queries.len() * s.total_keys() * shape.query_width()).sum()
 }
 
 /// Multiply-adds below which attention stays on its thread.

@@ -11,12 +11,7 @@ pub fn attention(
     shape: &AttentionShape,
     segments: &[Segment],
 ) -> (Vec<f64>, Vec<f64>) {
-    let AttentionShape {
-        heads,
-        kv_heads,
-        head_size: d,
-        scale,
-    } = *shape;
+    let AttentionShape { heads, kv_heads, head_size: d, scale } = *shape;
     let mut out = vec![0.0; q.len()];
     let mut lse = vec![0.0; q.len() / d];
     for segment in segments {
@@ -27,9 +22,8 @@ pub fn attention(
                 let kv_head = head / (heads / kv_heads);
                 let at = (row * heads + head) * d;
                 let element = |key: usize, i: usize| (key * kv_heads + kv_head) * d + i;
-                let score = |&key: &usize| {
-                    f64::from(scale) * (0..d).map(|i| q[at + i] * k[element(key, i)]).sum::<f64>()
-                };
+                let score =
+                    |&key: &usize| f64::from(scale) * (0..d).map(|i| q[at + i] * k[element(key, i)]).sum::<f64>();
                 let scores: Vec<f64> = seen.iter().map(score).collect();
                 let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let sum: f64 = scores.iter().map(|s| (s - max).exp()).sum();

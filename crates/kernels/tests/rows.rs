@@ -1,0 +1,360 @@
+//! Row kernels against their plain twins, their gradients against differences, and their independence of threads.
+
+mod support;
+
+use luthier_kernels::*;
+use support::{Random, assert_close, bits, differences, double, same_for_any_threads};
+
+const EPS: f32 = 1e-5;
+
+#[test]
+fn the_exponential_is_within_two_units_in_the_last_place() {
+    let mut worst = 0.0f64;
+    let mut check = |x: f32| {
+        let expected = f64::from(x).exp();
+        let unit = f64::from((expected as f32).next_up()) - f64::from(expected as f32);
+        worst = worst.max((f64::from(exp::exp(x)) - expected).abs() / unit);
+    };
+    (-8_700_000..8_872_000).step_by(7).for_each(|i| check(i as f32 * 1e-5));
+    (0..100_000).for_each(|i| check(i as f32 * 1e-9));
+    (-10_300..-8_700).for_each(|i| check(i as f32 * 1e-2));
+    assert!(worst <= 2.0, "{worst} units");
+}
+
+#[test]
+fn the_exponential_has_the_right_ends() {
+    assert_eq!(exp::exp(f32::NEG_INFINITY), 0.0);
+    assert_eq!(exp::exp(-1e30), 0.0);
+    assert_eq!(exp::exp(-104.5), 0.0);
+    assert_eq!(exp::exp(0.0), 1.0);
+    assert_eq!(exp::exp(-0.0), 1.0);
+    assert_eq!(exp::exp(89.0), f32::INFINITY);
+    assert_eq!(exp::exp(f32::INFINITY), f32::INFINITY);
+    assert!(exp::exp(88.72).is_finite());
+    assert!(exp::exp(f32::NAN).is_nan());
+    assert_eq!((exp::sigmoid(-200.0), exp::sigmoid(200.0)), (0.0, 1.0));
+}
+
+#[test]
+fn rms_norm_equals_the_plain_one() {
+    for (n, c) in [(1, 1), (3, 5), (2, 16), (7, 33), (40, 576), (3, 1500)] {
+        let mut random = Random::new(c as u64);
+        let (x, delta, w) = (random.vec(n * c), random.vec(n * c), random.vec(c));
+        let (mut y, mut inv) = (vec![f32::NAN; n * c], vec![f32::NAN; n]);
+        rms_norm(&x, &w, EPS, &mut y, &mut inv);
+        let eps = f64::from(EPS);
+        assert_close("y", &y, &norm::plain::rms_norm(&double(&x), &double(&w), eps), 1e-6);
+
+        let (mut sum, mut y2, mut inv2) = (vec![f32::NAN; n * c], vec![f32::NAN; n * c], vec![f32::NAN; n]);
+        add_rms_norm(&x, &delta, &w, EPS, &mut sum, &mut y2, &mut inv2);
+        assert_eq!(sum, x.iter().zip(&delta).map(|(x, d)| x + d).collect::<Vec<_>>());
+        rms_norm(&sum, &w, EPS, &mut y, &mut inv);
+        assert_eq!((bits(&y), bits(&inv)), (bits(&y2), bits(&inv2)));
+    }
+}
+
+#[test]
+fn the_gradient_of_rms_norm_equals_differences() {
+    for (n, c) in [(1, 2), (3, 5), (2, 16), (5, 37)] {
+        let mut random = Random::new(c as u64);
+        let (x, w, dy) = (random.vec(n * c), random.vec(c), random.vec(n * c));
+        let (mut y, mut inv) = (vec![0.0; n * c], vec![0.0; n]);
+        rms_norm(&x, &w, EPS, &mut y, &mut inv);
+        let (xd, wd, eps) = (double(&x), double(&w), f64::from(EPS));
+        let dx_expected = differences(&xd, &dy, |x| norm::plain::rms_norm(x, &wd, eps));
+        let dw_expected = differences(&wd, &dy, |w| norm::plain::rms_norm(&xd, w, eps));
+
+        let (mut dx, mut dw) = (vec![f32::NAN; n * c], vec![0.0; c]);
+        rms_norm_backward(&x, &w, &inv, &dy, &mut dx, 0.0, Some(&mut dw));
+        assert_close("dx", &dx, &dx_expected, 3e-6);
+        assert_close("dw", &dw, &dw_expected, 3e-6);
+
+        let (before_x, before_w) = (random.vec(n * c), random.vec(c));
+        let (mut dx, mut dw) = (before_x.clone(), before_w.clone());
+        rms_norm_backward(&x, &w, &inv, &dy, &mut dx, 1.0, Some(&mut dw));
+        let plus = |a: &[f64], b: &[f32]| a.iter().zip(b).map(|(a, b)| a + f64::from(*b)).collect::<Vec<_>>();
+        assert_close("dx accumulated", &dx, &plus(&dx_expected, &before_x), 3e-6);
+        assert_close("dw accumulated", &dw, &plus(&dw_expected, &before_w), 3e-6);
+
+        rms_norm_backward(&x, &w, &inv, &dy, &mut dx, 0.0, None);
+        assert_close("dx alone", &dx, &dx_expected, 3e-6);
+    }
+}
+
+fn angles(random: &mut Random, n: usize, d: usize) -> Vec<f32> {
+    (0..n)
+        .flat_map(|_| {
+            let angles = random.vec(d / 2);
+            let of = |f: fn(f32) -> f32| angles.iter().map(|a| f(3.0 * a)).collect::<Vec<_>>();
+            [of(f32::cos), of(f32::sin)].concat()
+        })
+        .collect()
+}
+
+#[test]
+fn rope_equals_the_plain_one_and_its_inverse_undoes_it() {
+    for (n, heads, d) in [(1, 1, 2), (3, 2, 4), (5, 3, 80), (33, 9, 64)] {
+        let mut random = Random::new(d as u64);
+        let x = random.vec(n * heads * d);
+        let cos_sin = angles(&mut random, n, d);
+        let mut y = vec![f32::NAN; x.len()];
+        rope(&x, &mut y, heads, d, &cos_sin, false);
+        assert_close("y", &y, &rope::plain::rope(&double(&x), heads, d, &double(&cos_sin)), 1e-6);
+        let mut back = vec![f32::NAN; x.len()];
+        rope(&y, &mut back, heads, d, &cos_sin, true);
+        assert_close("back", &back, &double(&x), 1e-6);
+    }
+}
+
+#[test]
+fn the_gradient_of_rope_equals_differences() {
+    let (n, heads, d) = (3, 2, 6);
+    let mut random = Random::new(9);
+    let (x, dy) = (random.vec(n * heads * d), random.vec(n * heads * d));
+    let cos_sin = angles(&mut random, n, d);
+    let mut dx = vec![f32::NAN; x.len()];
+    rope(&dy, &mut dx, heads, d, &cos_sin, true);
+    let expected = differences(&double(&x), &dy, |x| rope::plain::rope(x, heads, d, &double(&cos_sin)));
+    assert_close("dx", &dx, &expected, 1e-6);
+}
+
+#[test]
+fn swiglu_and_its_gradients_equal_the_plain_one() {
+    for n in [1, 15, 16, 100, 5000] {
+        let mut random = Random::new(n as u64);
+        let gate: Vec<f32> = random.vec(n).iter().map(|x| 8.0 * x).collect();
+        let (up, dy) = (random.vec(n), random.vec(n));
+        let mut y = vec![f32::NAN; n];
+        swiglu(&gate, &up, &mut y);
+        assert_close("y", &y, &swiglu::plain::swiglu(&double(&gate), &double(&up)), 1e-6);
+        if n <= 100 {
+            let (mut dgate, mut dup) = (vec![f32::NAN; n], vec![f32::NAN; n]);
+            swiglu_backward(&gate, &up, &dy, &mut dgate, &mut dup);
+            let (g, u) = (double(&gate), double(&up));
+            assert_close("dgate", &dgate, &differences(&g, &dy, |g| swiglu::plain::swiglu(g, &u)), 1e-6);
+            assert_close("dup", &dup, &differences(&u, &dy, |u| swiglu::plain::swiglu(&g, u)), 1e-6);
+        }
+    }
+}
+
+#[test]
+fn swiglu_of_extreme_gates_is_finite() {
+    let gate = [-1e30, -1000.0, -88.0, 0.0, 88.0, 1000.0];
+    let (mut y, mut dgate, mut dup) = ([f32::NAN; 6], [f32::NAN; 6], [f32::NAN; 6]);
+    swiglu(&gate, &[1.0; 6], &mut y);
+    swiglu_backward(&gate, &[1.0; 6], &[1.0; 6], &mut dgate, &mut dup);
+    assert!([y, dgate, dup].concat().iter().all(|x| x.is_finite()), "{y:?} {dgate:?} {dup:?}");
+}
+
+#[test]
+fn elementwise_kernels_compute_what_they_say() {
+    for n in [0, 1, 17, 40_000] {
+        let mut random = Random::new(n as u64);
+        let (x, y) = (random.vec(n), random.vec(n));
+        let of = |f: fn(f64, f64) -> f64| double(&x).iter().zip(double(&y)).map(|(x, y)| f(*x, y)).collect::<Vec<_>>();
+        let mut out = vec![f32::NAN; n];
+        add(&x, &y, &mut out);
+        assert_close("add", &out, &of(|x, y| x + y), 1e-7);
+        let mut acc = x.clone();
+        add_assign(&mut acc, &y);
+        assert_eq!(acc, out);
+        let mut acc = x.clone();
+        axpy(-0.5, &y, &mut acc);
+        assert_close("axpy", &acc, &of(|x, y| x - 0.5 * y), 1e-7);
+        scale(&mut acc, 4.0);
+        assert_close("scale", &acc, &of(|x, y| 4.0 * x - 2.0 * y), 1e-6);
+        let expected: f64 = double(&x).iter().map(|x| x * x).sum();
+        assert!((sum_of_squares(&x) - expected).abs() <= 1e-12 * expected);
+    }
+}
+
+#[test]
+fn a_bias_is_added_to_every_row_and_its_gradient_is_the_column_sums() {
+    for (n, c) in [(1, 1), (3, 7), (1000, 33), (300, 576)] {
+        let mut random = Random::new(c as u64);
+        let (x, bias, before) = (random.vec(n * c), random.vec(c), random.vec(c));
+        let mut y = x.clone();
+        add_bias(&mut y, &bias);
+        let expected: Vec<f64> = (0..n * c).map(|i| f64::from(x[i]) + f64::from(bias[i % c])).collect();
+        assert_close("y", &y, &expected, 1e-7);
+        let mut sums = before.clone();
+        column_sums(&x, c, &mut sums);
+        let sum = |j: usize| f64::from(before[j]) + (0..n).map(|i| f64::from(x[i * c + j])).sum::<f64>();
+        assert_close("sums", &sums, &(0..c).map(sum).collect::<Vec<_>>(), 1e-6);
+    }
+}
+
+#[test]
+fn rows_are_looked_up_and_gradients_added_back() {
+    for (table_rows, c, n) in [(1, 1, 3), (5, 3, 20), (100, 40, 700), (50, 576, 300)] {
+        let mut random = Random::new(c as u64);
+        let (table, dy, ids) = (random.vec(table_rows * c), random.vec(n * c), random.below(table_rows as u32, n));
+        let mut out = vec![f32::NAN; n * c];
+        embed(&table, c, &ids, &mut out);
+        let mut expected = double(&table);
+        for (i, &id) in ids.iter().enumerate() {
+            assert_eq!(out[i * c..][..c], table[id as usize * c..][..c]);
+            for j in 0..c {
+                expected[id as usize * c + j] += f64::from(dy[i * c + j]);
+            }
+        }
+        let mut dtable = table.clone();
+        embed_backward(&ids, c, &dy, &mut dtable);
+        assert_close("dtable", &dtable, &expected, 1e-6);
+    }
+}
+
+#[test]
+#[should_panic(expected = "row 5 of a table of 5 rows")]
+fn an_index_outside_the_table_is_named() {
+    embed(&[0.0; 10], 2, &[0, 5], &mut [0.0; 4]);
+}
+
+#[test]
+fn dropout_keeps_the_mean_and_repeats_itself() {
+    let n = 200_000;
+    let x = vec![1.0; n];
+    for p in [0.0, 0.1, 0.5, 0.9] {
+        let (mut y, mut again, mut other) = (vec![f32::NAN; n], vec![f32::NAN; n], vec![f32::NAN; n]);
+        dropout(&x, &mut y, p, 42);
+        dropout(&x, &mut again, p, 42);
+        dropout(&x, &mut other, p, 43);
+        assert_eq!(y, again);
+        let kept = y.iter().filter(|&&y| y != 0.0).count() as f64 / n as f64;
+        assert!((kept - (1.0 - f64::from(p))).abs() < 0.005, "p {p}: {kept} kept");
+        assert!(y.iter().all(|&y| y == 0.0 || y == 1.0 / (1.0 - p)));
+        if p > 0.0 {
+            let both = y.iter().zip(&other).filter(|(a, b)| **a != 0.0 && **b != 0.0).count() as f64 / n as f64;
+            assert!((both - kept * kept).abs() < 0.01, "p {p}: keys 42 and 43 go together: {both}");
+            let next = y.windows(2).filter(|w| w[0] != 0.0 && w[1] != 0.0).count() as f64 / n as f64;
+            assert!((next - kept * kept).abs() < 0.01, "p {p}: neighbours go together: {next}");
+        } else {
+            assert_eq!(y, x);
+        }
+    }
+}
+
+#[test]
+fn cross_entropy_and_its_gradient_equal_the_plain_one() {
+    for (n, v) in [(1, 1), (2, 3), (3, 17), (5, 1000), (2, 49_152)] {
+        let mut random = Random::new(v as u64);
+        let logits: Vec<f32> = random.vec(n * v).iter().map(|x| 10.0 * x).collect();
+        let labels = random.below(v as u32, n);
+        let log_p = cross_entropy::plain::log_softmax(&double(&logits), v);
+        let expected: Vec<f64> = labels.iter().enumerate().map(|(i, &l)| -log_p[i * v + l as usize]).collect();
+
+        let (mut untouched, mut nll) = (logits.clone(), vec![f32::NAN; n]);
+        cross_entropy(&mut untouched, v, &labels, &mut nll, None);
+        assert_eq!(untouched, logits);
+        assert_close("nll", &nll, &expected, 1e-6);
+
+        let (mut grad, mut nll_again) = (logits.clone(), vec![f32::NAN; n]);
+        cross_entropy(&mut grad, v, &labels, &mut nll_again, Some(0.25));
+        assert_eq!(bits(&nll), bits(&nll_again));
+        let mut expected: Vec<f64> = log_p.iter().map(|l| 0.25 * l.exp()).collect();
+        for (i, &l) in labels.iter().enumerate() {
+            expected[i * v + l as usize] -= 0.25;
+        }
+        assert_close("gradient", &grad, &expected, 1e-6);
+
+        let mut out = vec![f32::NAN; n * v];
+        log_softmax(&logits, v, &mut out);
+        assert_close("log_softmax", &out, &log_p, 1e-6);
+    }
+}
+
+#[test]
+fn the_gradient_of_cross_entropy_equals_differences() {
+    let (n, v) = (3, 9);
+    let mut random = Random::new(1);
+    let logits = random.vec(n * v);
+    let labels = random.below(v as u32, n);
+    let mut grad = logits.clone();
+    cross_entropy(&mut grad, v, &labels, &mut vec![0.0; n], Some(1.0));
+    let nll = |x: &[f64]| {
+        let log_p = cross_entropy::plain::log_softmax(x, v);
+        labels.iter().enumerate().map(|(i, &l)| -log_p[i * v + l as usize]).collect()
+    };
+    assert_close("gradient", &grad, &differences(&double(&logits), &[1.0; 3], nll), 1e-6);
+}
+
+#[test]
+fn masked_logits_have_no_probability_and_no_gradient() {
+    let mut logits = vec![1.0, f32::NEG_INFINITY, 1.0, 2e4, -2e4, 0.0];
+    let mut nll = vec![0.0; 2];
+    cross_entropy(&mut logits, 3, &[0, 0], &mut nll, Some(1.0));
+    assert_eq!(logits, [-0.5, 0.0, 0.5, 0.0, 0.0, 0.0]);
+    assert_close("nll", &nll, &[2.0f64.ln(), 0.0], 1e-7);
+}
+
+#[test]
+fn adamw_takes_the_steps_of_the_plain_one() {
+    let n = 1003;
+    let mut random = Random::new(2);
+    let mut w = random.vec(n);
+    let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
+    let mut expected: Vec<(f64, f64, f64)> = w.iter().map(|&w| (f64::from(w), 0.0, 0.0)).collect();
+    for step in 1..=20 {
+        let h = AdamW { lr: 1e-2, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.1, step, grad_scale: 0.5 };
+        let g = random.vec(n);
+        adamw(&mut w, &g, &mut m, &mut v, &h);
+        for (e, g) in expected.iter_mut().zip(&g) {
+            *e = adamw::plain::adamw(e.0, f64::from(*g), e.1, e.2, &h);
+        }
+        assert_close("w", &w, &expected.iter().map(|e| e.0).collect::<Vec<_>>(), 1e-6);
+        assert_close("m", &m, &expected.iter().map(|e| e.1).collect::<Vec<_>>(), 1e-6);
+        assert_close("v", &v, &expected.iter().map(|e| e.2).collect::<Vec<_>>(), 1e-6);
+    }
+}
+
+#[test]
+fn adamw_reproduces_two_steps_of_torch() {
+    // torch 2.x: p = [1, -2]; AdamW(lr=0.1, weight_decay=0.01); grads [0.5, -0.25], then [-1, 0.1].
+    let (mut w, mut m, mut v) = ([1.0, -2.0], [0.0; 2], [0.0; 2]);
+    let mut h = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, step: 1, grad_scale: 1.0 };
+    adamw(&mut w, &[0.5, -0.25], &mut m, &mut v, &h);
+    assert_close("first", &w, &[0.899_000_002, -1.898_000_004], 1e-6);
+    h.step = 2;
+    adamw(&mut w, &[-1.0, 0.1], &mut m, &mut v, &h);
+    let second =
+        [0.899 * 0.999 + 0.1 * 0.289_473_684 / 0.790_766_9, -1.898 * 0.999 + 0.1 * 0.065_789_474 / 0.190_423_07];
+    assert_close("second", &w, &second, 1e-5);
+}
+
+#[test]
+fn row_kernels_have_the_same_bits_for_any_number_of_threads() {
+    let (n, c) = (1500, 129);
+    let mut random = Random::new(11);
+    let (x, y, w) = (random.vec(n * c), random.vec(n * c), random.vec(c));
+    let ids = random.below(97, n);
+    same_for_any_threads("norm", || {
+        let (mut out, mut inv, mut dx, mut dw) = (vec![0.0; n * c], vec![0.0; n], vec![0.0; n * c], vec![0.0; c]);
+        rms_norm(&x, &w, EPS, &mut out, &mut inv);
+        rms_norm_backward(&x, &w, &inv, &y, &mut dx, 0.0, Some(&mut dw));
+        [bits(&out), bits(&inv), bits(&dx), bits(&dw)]
+    });
+    same_for_any_threads("sums", || {
+        let mut sums = vec![0.0; c];
+        column_sums(&x, c, &mut sums);
+        (bits(&sums), sum_of_squares(&x).to_bits())
+    });
+    same_for_any_threads("elementwise", || {
+        let (mut a, mut b, mut d) = (vec![0.0; n * c], vec![0.0; n * c], vec![0.0; n * c]);
+        add(&x, &y, &mut a);
+        swiglu(&x, &y, &mut b);
+        dropout(&x, &mut d, 0.3, 5);
+        axpy(0.3, &a, &mut b);
+        [bits(&a), bits(&b), bits(&d)]
+    });
+    same_for_any_threads("rows by index", || {
+        let mut dtable = vec![0.0; 97 * c];
+        embed_backward(&ids, c, &x, &mut dtable);
+        bits(&dtable)
+    });
+    same_for_any_threads("softmax", || {
+        let (mut logits, mut nll, mut out) = (x.clone(), vec![0.0; n], vec![0.0; n * c]);
+        cross_entropy(&mut logits, c, &ids, &mut nll, Some(0.5));
+        log_softmax(&x, c, &mut out);
+        [bits(&logits), bits(&nll), bits(&out)]
+    });
+}
