@@ -156,6 +156,19 @@ def corpus(pairs):
     return {"bleu": bleus, **chrfs}
 
 
+def ranges(belongs):
+    """First and last of each run of code points that belong, surrogates left out."""
+    found = []
+    for code in range(0x80, 0x110000):
+        if 0xD800 <= code < 0xE000 or not belongs(chr(code)):
+            continue
+        if found and found[-1][1] == code - 1:
+            found[-1][1] = code
+        else:
+            found.append([code, code])
+    return found
+
+
 def resampled(pairs, count):
     """sacreBLEU's scores of resamples that are written down, from whole counts (its own sums are 32-bit floats)."""
     predictions, references = [p for _, p, _ in pairs], [r for _, _, r in pairs]
@@ -184,6 +197,8 @@ def main():
         "rows": [{"group": g, "prediction": p, "reference": r, **sentence(p, r)} for g, p, r in pairs],
         "corpora": {"all": corpus(pairs)} | {g: corpus([pair for pair in pairs if pair[0] == g]) for g in groups},
         "resampled": resampled(PAIRS, 40),
+        "chinese_for_zh": ranges(BLEUS["zh"].tokenizer._is_chinese_char),
+        "white_space": ranges(str.isspace),
     }
     given.out.parent.mkdir(parents=True, exist_ok=True)
     lines = json.dumps(golden["rows"], ensure_ascii=True).replace('}, {"group"', '},\n{"group"')
