@@ -1,0 +1,174 @@
+//! The key-value cache: rows of keys and values in blocks that sequences share.
+//!
+//! A sequence is a list of blocks. A fork shares all of them; whoever writes to a shared block first copies it.
+//! So beams hold their prompt once.
+
+use std::ops::Range;
+
+use luthier_engine::{Device, Tensor, Var};
+
+use crate::config::Config;
+use crate::decoder::KeysAndValues;
+
+/// Rows of a block.
+const BLOCK: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct KvCache {
+    /// Keys and values of each layer, `[capacity, K*D]`.
+    layers: Vec<[Tensor; 2]>,
+    /// How many sequences hold each block.
+    holders: Vec<u32>,
+    free: Vec<u32>,
+    sequences: Vec<Option<Sequence>>,
+    device: Device,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Sequence {
+    blocks: Vec<u32>,
+    length: usize,
+}
+
+impl KvCache {
+    pub(crate) fn new(device: &Device, config: &Config) -> Self {
+        let empty = || Tensor::empty(device, 0, config.key_width());
+        let layers = (0..config.num_hidden_layers).map(|_| [empty(), empty()]).collect();
+        Self { layers, holders: Vec::new(), free: Vec::new(), sequences: Vec::new(), device: device.clone() }
+    }
+
+    pub(crate) fn start(&mut self) -> usize {
+        self.place(Sequence::default())
+    }
+
+    pub(crate) fn fork(&mut self, from: usize) -> usize {
+        let copy = self.sequence(from).clone();
+        for &block in &copy.blocks {
+            self.holders[block as usize] += 1;
+        }
+        self.place(copy)
+    }
+
+    pub(crate) fn free(&mut self, sequence: usize) {
+        let gone = self.sequences[sequence].take().expect("a sequence is freed once");
+        for block in gone.blocks {
+            self.release(block);
+        }
+    }
+
+    pub(crate) fn length(&self, sequence: usize) -> usize {
+        self.sequence(sequence).length
+    }
+
+    fn place(&mut self, sequence: Sequence) -> usize {
+        match self.sequences.iter().position(Option::is_none) {
+            Some(index) => {
+                self.sequences[index] = Some(sequence);
+                index
+            }
+            None => {
+                self.sequences.push(Some(sequence));
+                self.sequences.len() - 1
+            }
+        }
+    }
+
+    fn sequence(&self, index: usize) -> &Sequence {
+        self.sequences[index].as_ref().expect("the sequence is alive")
+    }
+
+    fn release(&mut self, block: u32) {
+        let holders = &mut self.holders[block as usize];
+        *holders -= 1;
+        if *holders == 0 {
+            self.free.push(block);
+        }
+    }
+
+    /// Makes room for `count` more rows of a sequence and returns where they go.
+    pub(crate) fn extend(&mut self, index: usize, count: usize) -> Vec<u32> {
+        let mut sequence = self.sequence(index).clone();
+        if let Some(last) = sequence.blocks.last_mut()
+            && !sequence.length.is_multiple_of(BLOCK)
+            && self.holders[*last as usize] > 1
+        {
+            let own = self.take_block();
+            self.copy_block(*last, own);
+            self.release(std::mem::replace(last, own));
+        }
+        let end = sequence.length + count;
+        while sequence.blocks.len() * BLOCK < end {
+            let block = self.take_block();
+            sequence.blocks.push(block);
+        }
+        let row = |position: usize| sequence.blocks[position / BLOCK] * BLOCK as u32 + (position % BLOCK) as u32;
+        let rows = (sequence.length..end).map(row).collect();
+        sequence.length = end;
+        self.sequences[index] = Some(sequence);
+        rows
+    }
+
+    /// The rows of a sequence in order, neighbouring blocks joined.
+    pub(crate) fn rows(&self, index: usize) -> Vec<Range<usize>> {
+        let sequence = self.sequence(index);
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (i, &block) in sequence.blocks.iter().enumerate() {
+            let start = block as usize * BLOCK;
+            let end = start + BLOCK.min(sequence.length - i * BLOCK);
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end = end,
+                _ => ranges.push(start..end),
+            }
+        }
+        ranges
+    }
+
+    fn take_block(&mut self) -> u32 {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        let block = self.free.pop().expect("the cache has just grown");
+        self.holders[block as usize] = 1;
+        block
+    }
+
+    /// Doubles the room.
+    fn grow(&mut self) {
+        let before = self.holders.len();
+        let after = (before * 2).max(16);
+        for tensor in self.layers.iter_mut().flatten() {
+            let mut larger = Tensor::zeros(&self.device, after * BLOCK, tensor.cols());
+            self.device.copy(tensor.view(), larger.view_rows_mut(0..tensor.rows()));
+            *tensor = larger;
+        }
+        self.holders.resize(after, 0);
+        self.free.extend((before..after).rev().map(|block| block as u32));
+    }
+
+    fn copy_block(&mut self, from: u32, to: u32) {
+        let rows: Vec<u32> = (0..BLOCK as u32).map(|row| to * BLOCK as u32 + row).collect();
+        let range = from as usize * BLOCK..(from as usize + 1) * BLOCK;
+        for tensor in self.layers.iter_mut().flatten() {
+            let mut copy = Tensor::empty(&self.device, BLOCK, tensor.cols());
+            self.device.copy(tensor.view_rows(range.clone()), copy.view_mut());
+            self.device.copy_to_rows(copy.view(), copy.cols(), &rows, tensor.view_mut());
+        }
+    }
+}
+
+/// A pass whose keys and values go to these rows of the cache.
+pub(crate) struct CachedPass<'c> {
+    pub(crate) cache: &'c mut KvCache,
+    pub(crate) rows: Vec<u32>,
+}
+
+impl KeysAndValues for CachedPass<'_> {
+    fn exchange(&mut self, layer: usize, k: Var, v: Var) -> (Var, Var) {
+        let device = &self.cache.device;
+        let [keys, values] = &mut self.cache.layers[layer];
+        for (stored, new) in [(&mut *keys, k), (&mut *values, v)] {
+            device.copy_to_rows(new.tensor.view(), new.tensor.cols(), &self.rows, stored.view_mut());
+        }
+        (Var::constant(keys.clone()), Var::constant(values.clone()))
+    }
+}

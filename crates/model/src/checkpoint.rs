@@ -1,0 +1,293 @@
+//! Safetensors in and out: one file or many with an index, f32, bf16 or f16.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::tensor::{Metadata, TensorInfo};
+use safetensors::{Dtype, View};
+use serde_json::Value;
+
+use crate::error::ModelError;
+
+/// Headers above this are refused, as the safetensors library does.
+const LARGEST_HEADER: u64 = 100_000_000;
+
+/// The tensors of a folder or file, by name; numbers are read when asked for.
+#[derive(Debug)]
+pub struct Tensors {
+    files: Vec<TensorFile>,
+    by_name: BTreeMap<String, (usize, TensorInfo)>,
+    root: PathBuf,
+}
+
+#[derive(Debug)]
+struct TensorFile {
+    path: PathBuf,
+    /// Where the numbers begin.
+    data_start: u64,
+}
+
+impl Tensors {
+    /// The tensors of a model folder: `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
+    ///
+    /// # Errors
+    /// When there is neither, a shard is missing, or a file is broken.
+    pub fn of_model(dir: &Path) -> Result<Self, ModelError> {
+        let index = dir.join("model.safetensors.index.json");
+        let single = dir.join("model.safetensors");
+        if single.is_file() {
+            return Self::of_file(&single);
+        }
+        if !index.is_file() {
+            let why = "it holds neither model.safetensors nor model.safetensors.index.json";
+            return Err(ModelError::NotAModel { path: dir.to_owned(), why: why.to_owned() });
+        }
+        Self::of_index(dir, &index)
+    }
+
+    fn of_index(dir: &Path, index: &Path) -> Result<Self, ModelError> {
+        let text = std::fs::read(index).map_err(ModelError::read(index))?;
+        let json: Value = serde_json::from_slice(&text)
+            .map_err(|error| ModelError::config(index, format!("is not JSON: {error}")))?;
+        let map = json.get("weight_map").and_then(Value::as_object);
+        let map = map.ok_or_else(|| ModelError::config(index, "field \"weight_map\" is missing"))?;
+        let mut tensors = Self { files: Vec::new(), by_name: BTreeMap::new(), root: dir.to_owned() };
+        let mut shards: Vec<&str> = map.values().filter_map(Value::as_str).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        for shard in shards {
+            let path = dir.join(shard);
+            if !path.is_file() {
+                let why = format!("it names the shard {shard}, which is not there");
+                return Err(ModelError::config(index, why));
+            }
+            tensors.add_file(&path)?;
+        }
+        if let Some(missing) = map.keys().find(|name| !tensors.by_name.contains_key(*name)) {
+            let why = format!("it places the tensor \"{missing}\" in {}, where it is not", map[missing]);
+            return Err(ModelError::config(index, why));
+        }
+        Ok(tensors)
+    }
+
+    /// The tensors of one safetensors file.
+    ///
+    /// # Errors
+    /// When it is broken.
+    pub fn of_file(path: &Path) -> Result<Self, ModelError> {
+        let mut tensors = Self { files: Vec::new(), by_name: BTreeMap::new(), root: path.to_owned() };
+        tensors.add_file(path)?;
+        Ok(tensors)
+    }
+
+    fn add_file(&mut self, path: &Path) -> Result<(), ModelError> {
+        let (data_start, metadata) = read_header(path)?;
+        let length = std::fs::metadata(path).map_err(ModelError::read(path))?.len();
+        for (name, info) in metadata.tensors() {
+            let (start, end) = info.data_offsets;
+            if data_start + end as u64 > length {
+                let why = format!("is truncated: tensor \"{name}\" ends beyond the file's {length} bytes");
+                return Err(ModelError::broken(path, why));
+            }
+            let count = info.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
+            let bytes = count.and_then(|count| count.checked_mul(info.dtype.bitsize())).map(|bits| bits / 8);
+            if end < start || bytes != Some(end - start) {
+                let why = format!("tensor \"{name}\" of shape {:?} does not fill its bytes", info.shape);
+                return Err(ModelError::broken(path, why));
+            }
+            self.by_name.insert(name, (self.files.len(), info.clone()));
+        }
+        self.files.push(TensorFile { path: path.to_owned(), data_start });
+        Ok(())
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// Whether there is a tensor of that name.
+    pub fn contains(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
+    }
+
+    /// The shape of a tensor, if it is there.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.by_name.get(name).map(|(_, info)| info.shape.as_slice())
+    }
+
+    /// The floating-point type most tensors are stored in, to save the same way.
+    pub fn stored_dtype(&self) -> SaveDtype {
+        let count = |dtype| self.by_name.values().filter(|(_, info)| info.dtype == dtype).count();
+        let kinds = [(Dtype::F32, SaveDtype::F32), (Dtype::BF16, SaveDtype::Bf16), (Dtype::F16, SaveDtype::F16)];
+        kinds.into_iter().max_by_key(|(dtype, kind)| (count(*dtype), *kind == SaveDtype::F32)).expect("three kinds").1
+    }
+
+    /// The numbers of a tensor as f32, checked against the shape the caller needs.
+    ///
+    /// # Errors
+    /// When it is missing, of another shape, of a type that is not f32, bf16 or f16, or unreadable.
+    pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let Some((file, info)) = self.by_name.get(name) else {
+            return Err(ModelError::MissingTensor {
+                path: self.root.clone(),
+                tensor: name.to_owned(),
+                hint: self.hint(name),
+            });
+        };
+        let file = &self.files[*file];
+        if info.shape != expected {
+            return Err(ModelError::Shape {
+                path: file.path.clone(),
+                tensor: name.to_owned(),
+                found: info.shape.clone(),
+                expected: expected.to_owned(),
+            });
+        }
+        let bytes = file.bytes(info).map_err(ModelError::read(&file.path))?;
+        decode(info.dtype, &bytes).ok_or_else(|| {
+            let why = format!("tensor \"{name}\" is stored as {:?}; f32, bf16 and f16 can be read", info.dtype);
+            ModelError::broken(&file.path, why)
+        })
+    }
+
+    /// As [`Tensors::read`] for a tensor of any shape, which is returned too.
+    ///
+    /// # Errors
+    /// As [`Tensors::read`].
+    pub fn read_any(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), ModelError> {
+        let shape = self.shape(name).unwrap_or_default().to_vec();
+        let data = self.read(name, &shape)?;
+        Ok((shape, data))
+    }
+
+    /// ` (the files hold "...")`, with a name that ends alike.
+    fn hint(&self, name: &str) -> String {
+        let tail = name.rsplit('.').take(2).collect::<Vec<_>>();
+        let near = self.names().find(|other| other.rsplit('.').take(2).eq(tail.iter().copied()));
+        match near.or_else(|| self.names().next()) {
+            Some(near) => format!(" (there is \"{near}\"); are these the files of config.json's model?"),
+            None => " (there are no tensors at all)".to_owned(),
+        }
+    }
+}
+
+impl TensorFile {
+    fn bytes(&self, info: &TensorInfo) -> io::Result<Vec<u8>> {
+        let (start, end) = info.data_offsets;
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.data_start + start as u64))?;
+        let mut bytes = vec![0; end - start];
+        file.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// Where the numbers begin, and what lies there. Lengths are checked against the file before anything is allocated.
+fn read_header(path: &Path) -> Result<(u64, Metadata), ModelError> {
+    let mut file = File::open(path).map_err(ModelError::read(path))?;
+    let length = file.metadata().map_err(ModelError::read(path))?.len();
+    let mut size = [0; 8];
+    if length < 8 {
+        return Err(ModelError::broken(path, format!("is truncated: {length} bytes are no safetensors file")));
+    }
+    file.read_exact(&mut size).map_err(ModelError::read(path))?;
+    let header = u64::from_le_bytes(size);
+    if header > LARGEST_HEADER || header > length - 8 {
+        let why = format!("is truncated or no safetensors file: a header of {header} bytes in a file of {length}");
+        return Err(ModelError::broken(path, why));
+    }
+    let mut text = vec![0; header as usize];
+    file.read_exact(&mut text).map_err(ModelError::read(path))?;
+    let metadata = serde_json::from_slice(&text)
+        .map_err(|error| ModelError::broken(path, format!("its safetensors header is damaged: {error}")))?;
+    Ok((8 + header, metadata))
+}
+
+fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
+    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+    match dtype {
+        Dtype::F32 => Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+        Dtype::BF16 => Some(pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect()),
+        Dtype::F16 => Some(pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect()),
+        _ => None,
+    }
+}
+
+/// The type that saved weights are stored in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveDtype {
+    /// 4 bytes, exact.
+    F32,
+    /// 2 bytes, the range of f32.
+    Bf16,
+    /// 2 bytes, more digits, less range.
+    F16,
+}
+
+impl SaveDtype {
+    /// What `config.json` calls it.
+    pub fn torch_name(self) -> &'static str {
+        match self {
+            Self::F32 => "float32",
+            Self::Bf16 => "bfloat16",
+            Self::F16 => "float16",
+        }
+    }
+}
+
+/// A tensor to save; its bytes are made when they are written, one tensor at a time.
+pub struct Saved<'a> {
+    /// Shape as in the file.
+    pub shape: Vec<usize>,
+    /// Type in the file.
+    pub dtype: SaveDtype,
+    /// The numbers.
+    pub data: Box<dyn Fn() -> Vec<f32> + 'a>,
+}
+
+impl View for Saved<'_> {
+    fn dtype(&self) -> Dtype {
+        match self.dtype {
+            SaveDtype::F32 => Dtype::F32,
+            SaveDtype::Bf16 => Dtype::BF16,
+            SaveDtype::F16 => Dtype::F16,
+        }
+    }
+
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    fn data(&self) -> Cow<'_, [u8]> {
+        let data = (self.data)();
+        Cow::Owned(match self.dtype {
+            SaveDtype::F32 => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
+            SaveDtype::Bf16 => data.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
+            SaveDtype::F16 => data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        })
+    }
+
+    fn data_len(&self) -> usize {
+        self.shape.iter().product::<usize>() * View::dtype(self).bitsize() / 8
+    }
+}
+
+/// Writes a safetensors file aside and renames it. The metadata says `format: pt`, which transformers asks for.
+///
+/// # Errors
+/// When it cannot be written; then nothing of it is left.
+pub fn write_safetensors(path: &Path, tensors: Vec<(String, Saved<'_>)>) -> Result<(), ModelError> {
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    luthier_files::write_aside(path, |aside| {
+        safetensors::serialize_to_file(tensors, Some(metadata), aside).map_err(|error| match error {
+            safetensors::SafeTensorError::IoError(error) => error,
+            other => io::Error::other(other.to_string()),
+        })
+    })
+    .map_err(ModelError::write(path))
+}

@@ -1,0 +1,183 @@
+//! The one transformer: pre-norm decoder blocks with rotary positions, grouped-query attention and a gated MLP.
+//! Families differ in names and switches only (`arch/`), never in this code.
+
+use luthier_engine::{AttentionShape, Layout, Linear, Param, ParamId, Params, RopeTable, Tape, Tensor, Var};
+
+use crate::config::Config;
+use crate::error::ModelError;
+
+/// Which parameters make the decoder.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    /// `[V, C]`.
+    pub embedding: ParamId,
+    /// L blocks.
+    pub blocks: Vec<Block>,
+    /// `[C]`, before the head.
+    pub norm: ParamId,
+    /// `[V, C]`; the embedding itself when tied.
+    pub head: ParamId,
+    attention: AttentionShape,
+    frequencies: Vec<f32>,
+    eps: f32,
+}
+
+/// One block: attention and MLP, each behind a norm and added to the stream.
+#[derive(Clone, Debug)]
+pub struct Block {
+    input_norm: ParamId,
+    q: Linear,
+    k: Linear,
+    v: Linear,
+    o: Linear,
+    post_attention_norm: ParamId,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
+}
+
+/// Where attention finds its keys and values.
+pub trait KeysAndValues {
+    /// Takes the keys and values of the pass's tokens in a layer, `[N, K*D]` each, and returns those to attend to.
+    fn exchange(&mut self, layer: usize, k: Var, v: Var) -> (Var, Var);
+}
+
+/// Training: tokens attend to the pass itself.
+#[derive(Debug)]
+pub struct Packed;
+
+impl KeysAndValues for Packed {
+    fn exchange(&mut self, _: usize, k: Var, v: Var) -> (Var, Var) {
+        (k, v)
+    }
+}
+
+impl Decoder {
+    /// Registers the decoder's parameters, getting the numbers of each from `fill(name, shape)`.
+    ///
+    /// # Errors
+    /// Those of `fill`.
+    pub fn build(
+        config: &Config,
+        params: &mut Params,
+        mut fill: impl FnMut(&str, &[usize]) -> Result<Tensor, ModelError>,
+    ) -> Result<Self, ModelError> {
+        let mut add = |name: String, shape: &[usize]| -> Result<ParamId, ModelError> {
+            let tensor = fill(&name, shape)?;
+            Ok(params.push(Param { name, shape: shape.to_owned(), tensor, trainable: false }))
+        };
+        let (c, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
+        let (query_width, key_width) = (config.query_width(), config.key_width());
+        let embedding = add("model.embed_tokens.weight".to_owned(), &[v, c])?;
+        let mut blocks = Vec::with_capacity(config.num_hidden_layers);
+        for layer in 0..config.num_hidden_layers {
+            let mut linear = |path: &str, outs: usize, inputs: usize, bias: bool| -> Result<Linear, ModelError> {
+                let path = format!("model.layers.{layer}.{path}");
+                let weight = add(format!("{path}.weight"), &[outs, inputs])?;
+                let bias = if bias { Some(add(format!("{path}.bias"), &[outs])?) } else { None };
+                Ok(Linear { weight, bias, low_rank: None })
+            };
+            let q = linear("self_attn.q_proj", query_width, c, config.qkv_bias)?;
+            let k = linear("self_attn.k_proj", key_width, c, config.qkv_bias)?;
+            let v = linear("self_attn.v_proj", key_width, c, config.qkv_bias)?;
+            let o = linear("self_attn.o_proj", c, query_width, config.output_bias)?;
+            let gate = linear("mlp.gate_proj", f, c, config.mlp_bias)?;
+            let up = linear("mlp.up_proj", f, c, config.mlp_bias)?;
+            let down = linear("mlp.down_proj", c, f, config.mlp_bias)?;
+            let input_norm = add(format!("model.layers.{layer}.input_layernorm.weight"), &[c])?;
+            let post_attention_norm = add(format!("model.layers.{layer}.post_attention_layernorm.weight"), &[c])?;
+            blocks.push(Block { input_norm, q, k, v, o, post_attention_norm, gate, up, down });
+        }
+        let norm = add("model.norm.weight".to_owned(), &[c])?;
+        let head = if config.tie_word_embeddings { embedding } else { add("lm_head.weight".to_owned(), &[v, c])? };
+        let attention = AttentionShape {
+            heads: config.num_attention_heads,
+            kv_heads: config.num_key_value_heads,
+            head_size: config.head_dim,
+            scale: 1.0 / (config.head_dim as f32).sqrt(),
+        };
+        let frequencies = config.rope_frequencies();
+        Ok(Self { embedding, blocks, norm, head, attention, frequencies, eps: config.rms_norm_eps })
+    }
+
+    /// tokens: N ids -> hidden states `[n, C]` behind the last norm, of the rows that are wanted (all N when `None`).
+    pub fn forward(
+        &self,
+        tape: &mut Tape<'_>,
+        tokens: &[u32],
+        layout: &Layout,
+        store: &mut dyn KeysAndValues,
+        wanted: Option<&[u32]>,
+    ) -> Var {
+        let rope = RopeTable::new(tape.device(), &layout.positions, &self.frequencies, 1.0);
+        let mut x = tape.embed(tokens, self.embedding);
+        let mut delta: Option<Var> = None;
+        for (layer, block) in self.blocks.iter().enumerate() {
+            let (stream, h) = self.norm(tape, x, delta, block.input_norm);
+            let attended = self.attend(tape, block, &h, layer, &rope, layout, store);
+            let (stream, h) = tape.add_rms_norm(&stream, &attended, block.post_attention_norm, self.eps);
+            delta = Some(mlp(tape, block, &h));
+            x = stream;
+        }
+        if let Some(rows) = wanted {
+            x = tape.gather(&x, rows);
+            delta = delta.map(|delta| tape.gather(&delta, rows));
+        }
+        self.norm(tape, x, delta, self.norm).1
+    }
+
+    /// Adds what the block before left to the stream, and norms the sum.
+    fn norm(&self, tape: &mut Tape<'_>, x: Var, delta: Option<Var>, weight: ParamId) -> (Var, Var) {
+        match delta {
+            Some(delta) => tape.add_rms_norm(&x, &delta, weight, self.eps),
+            None => {
+                let h = tape.rms_norm(&x, weight, self.eps);
+                (x, h)
+            }
+        }
+    }
+
+    fn attend(
+        &self,
+        tape: &mut Tape<'_>,
+        block: &Block,
+        h: &Var,
+        layer: usize,
+        rope: &RopeTable,
+        layout: &Layout,
+        store: &mut dyn KeysAndValues,
+    ) -> Var {
+        let q = tape.linear(h, &block.q);
+        let k = tape.linear(h, &block.k);
+        let v = tape.linear(h, &block.v);
+        let q = tape.rope(&q, rope, self.attention.heads);
+        let k = tape.rope(&k, rope, self.attention.kv_heads);
+        let (k, v) = store.exchange(layer, k, v);
+        let attended = tape.attention(&q, &k, &v, &self.attention, layout);
+        tape.linear(&attended, &block.o)
+    }
+
+    /// Every linear map with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
+        self.blocks.iter_mut().enumerate().flat_map(|(layer, block)| {
+            [
+                ("self_attn.q_proj", &mut block.q),
+                ("self_attn.k_proj", &mut block.k),
+                ("self_attn.v_proj", &mut block.v),
+                ("self_attn.o_proj", &mut block.o),
+                ("mlp.gate_proj", &mut block.gate),
+                ("mlp.up_proj", &mut block.up),
+                ("mlp.down_proj", &mut block.down),
+            ]
+            .into_iter()
+            .map(move |(name, linear)| (format!("model.layers.{layer}.{name}"), linear))
+        })
+    }
+}
+
+fn mlp(tape: &mut Tape<'_>, block: &Block, h: &Var) -> Var {
+    let gate = tape.linear(h, &block.gate);
+    let up = tape.linear(h, &block.up);
+    let gated = tape.swiglu(&gate, &up);
+    tape.linear(&gated, &block.down)
+}
