@@ -1,0 +1,242 @@
+//! The one declaration of every key of a recipe: its path, what it may hold, its default and a sentence about it.
+//!
+//! Checks, suggestions for misspelt keys, defaults and the reference text are all made from [`KEYS`].
+
+use super::choice::*;
+use super::kind::{Interval, Kind, quoted};
+
+/// What happens where the key is not written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Absent {
+    /// It has to be written, if the table it stands in is.
+    Required,
+    /// It has no value.
+    Nothing,
+    /// It has this value, as TOML.
+    Value(&'static str),
+    /// Its value follows from other keys, as this says.
+    Depends(&'static str),
+}
+
+/// A key of a recipe.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct KeySpec {
+    /// The full path; `[]` stands after a key that holds a list of tables.
+    pub path: &'static str,
+    /// What it may hold.
+    pub kind: Kind,
+    /// What holds where it is not written.
+    pub default: Absent,
+    /// A sentence for the reference.
+    pub help: &'static str,
+    /// Names that other programs give to the same thing, for suggestions.
+    pub elsewhere: &'static [&'static str],
+}
+
+impl KeySpec {
+    const fn known_as(mut self, elsewhere: &'static [&'static str]) -> Self {
+        self.elsewhere = elsewhere;
+        self
+    }
+
+    /// The last part of the path.
+    pub fn name(&self) -> &'static str {
+        self.path.rsplit('.').next().unwrap_or(self.path)
+    }
+
+    /// The path of the table it stands in; empty at the top.
+    pub fn section(&self) -> &'static str {
+        self.path.rsplit_once('.').map_or("", |(section, _)| section)
+    }
+}
+
+const fn key(path: &'static str, kind: Kind, default: Absent, help: &'static str) -> KeySpec {
+    KeySpec { path, kind, default, help, elsewhere: &[] }
+}
+
+const fn one_of(now: &'static [&'static str]) -> Kind {
+    Kind::Choice { now, later: &[] }
+}
+
+const fn at_least(least: i64) -> Kind {
+    Kind::Integer { least, most: i64::MAX }
+}
+
+/// Sizes of models: far above any real one, low enough that their products do not overflow.
+const fn size() -> Kind {
+    Kind::Integer { least: 1, most: 1 << 20 }
+}
+
+const fn number(within: Interval, such_as: &'static str) -> Kind {
+    Kind::Number { within, such_as }
+}
+
+use Absent::{Depends, Nothing, Required, Value};
+
+/// The keys of one source of rows, wherever sources stand.
+const SOURCE: &str = "data.sources[]";
+
+/// Every key, in the order of the reference.
+#[rustfmt::skip]
+pub static KEYS: &[KeySpec] = &[
+    key("name", Kind::Name, Required, "Names the run and its folder under runs/."),
+    key("seed", Kind::Integer { least: 0, most: i64::MAX }, Value("42"), "Decides every random choice: order of rows, fresh adapters, dropout, sampling."),
+    key("folder", Kind::Path, Depends("the recipe's own folder"), "The folder from which relative paths of this recipe start."),
+
+    key("data", Kind::Table, Required, "The rows and how they become tokens."),
+    key("data.sources", Kind::Tables { like: SOURCE }, Required, "Where rows come from: each a file ({ path = ... }) or a generator ({ generate = ... })."),
+    key("data.sources[].path", Kind::Path, Nothing, "A file of rows: a JSON array or JSON Lines, whatever it is called."),
+    key("data.sources[].format", Kind::Choice { now: RowFormat::NAMES, later: &["sharegpt", "belle", "csv", "parquet", "hub:"] }, Value("\"auto\""), "How the rows of the file are laid out; auto tells it from the fields of the first row."),
+    key("data.sources[].generate", one_of(Generator::NAMES), Nothing, "A generator of rows that comes with the program, in place of a file."),
+    key("data.sources[].rows", at_least(1), Depends("has to be written beside generate"), "How many rows to generate."),
+    key("data.sources[].seed", Kind::Integer { least: 0, most: i64::MAX }, Depends("the recipe's seed"), "The generator's own seed."),
+    key("data.sources[].part", one_of(Part::NAMES), Depends("train for a generator; for a file, the split decides row by row"), "Where the rows go, all of them: to training, or to the test. pretraining (generators only): plain text, which the split divides."),
+    key("data.template", Kind::ChoiceOrPath { now: &["model", "alpaca"] }, Value("\"model\""), "How a conversation is written out: by the model's own chat template, by Stanford Alpaca's, or by a Jinja file.").known_as(&["chat_template", "prompt_template_name"]),
+    key("data.train_on", one_of(TrainOn::NAMES), Value("\"answers\""), "Which tokens carry a label.").known_as(&["train_on_inputs"]),
+    key("data.max_length", size(), Value("1024"), "The most tokens of one row.").known_as(&["cutoff_len", "max_seq_length", "block_size", "model_max_length"]),
+    key("data.shuffle", Kind::Boolean, Value("true"), "Whether every epoch takes the rows in a new order, which the seed decides."),
+    key("data.overlong", one_of(Overlong::NAMES), Value("\"drop\""), "What becomes of a row longer than max_length; the ledger counts it, whichever."),
+    key("data.max_answer_loss", number(Interval::SHARE, "0.05"), Value("0.05"), "Training does not start when a larger share of the answers' tokens would be lost to max_length."),
+    key("data.split", Kind::Table, Nothing, "Which rows are held out for the test."),
+    key("data.split.test", Kind::FractionOrCount { unit: "rows" }, Depends("0.05; 0 where a source has part = \"test\""), "How many rows of the sources without a part are held out: a fraction or a number of rows.").known_as(&["val_set_size", "test_size"]),
+    key("data.split.by", one_of(SplitBy::NAMES), Value("\"hash\""), "How test rows are chosen: by a hash of the row, or the last ones in order."),
+    key("data.dedup", Kind::Choice { now: Dedup::NAMES, later: &["near"] }, Value("\"exact\""), "Which rows count as duplicates; rows of the test never reach training."),
+    key("data.limit", at_least(1), Nothing, "Takes only the first so many rows of the sources together.").known_as(&["max_samples", "max_train_samples"]),
+
+    key("model", Kind::Table, Required, "The model to start from: base, or [model.create] for one from scratch."),
+    key("model.base", Kind::ChoiceOrPath { now: &["pocket"] }, Nothing, "A Hugging Face folder, or \"pocket\", the small model inside the program (write ./pocket for a folder of that name).").known_as(&["model_name_or_path", "base_model"]),
+    key("model.create", Kind::Table, Nothing, "The shape of a new model with random weights; keys as in config.json."),
+    key("model.create.architecture", one_of(Architecture::NAMES), Value("\"llama\""), "The family of decoder.").known_as(&["model_type"]),
+    key("model.create.hidden_size", size(), Required, "Width of the residual stream."),
+    key("model.create.intermediate_size", size(), Required, "Width of the gated feed-forward layer."),
+    key("model.create.num_hidden_layers", size(), Required, "Number of layers."),
+    key("model.create.num_attention_heads", size(), Required, "Number of query heads."),
+    key("model.create.num_key_value_heads", size(), Depends("num_attention_heads"), "Number of key and value heads; divides the query heads."),
+    key("model.create.head_dim", size(), Depends("hidden_size / num_attention_heads"), "Size of one head; even."),
+    key("model.create.max_position_embeddings", size(), Depends("data.max_length"), "The longest text the model is meant for, in tokens."),
+    key("model.create.rope_theta", number(Interval::POSITIVE, "10000.0"), Value("10000.0"), "Base of the rotary frequencies."),
+    key("model.create.tie_word_embeddings", Kind::Boolean, Value("true"), "Whether the output head is the embedding table."),
+    key("model.create.rms_norm_eps", number(Interval::POSITIVE, "1e-6"), Value("1e-6"), "Added inside the root of the norms."),
+    key("model.create.initializer_range", number(Interval::POSITIVE, "0.02"), Value("0.02"), "Standard deviation of the random weights."),
+    key("model.store", Kind::Choice { now: Store::NAMES, later: &["bf16", "int8", "nf4"] }, Value("\"f32\""), "How frozen weights are held in memory."),
+    key("model.save_dtype", one_of(SaveDtype::NAMES), Depends("base for method = \"full\", else f32"), "Number format of the saved weights; base means as the base model's files.").known_as(&["torch_dtype", "dtype"]),
+
+    key("tokenizer", Kind::Table, Nothing, "The tokenizer of a new model; a base model brings its own."),
+    key("tokenizer.path", Kind::Path, Nothing, "A folder with tokenizer.json to take over."),
+    key("tokenizer.train", Kind::Table, Nothing, "Trains a byte-level BPE tokenizer."),
+    key("tokenizer.train.vocab_size", Kind::Integer { least: 257, most: 1 << 20 }, Required, "Entries of the vocabulary, the 256 bytes and the special tokens among them."),
+    key("tokenizer.train.special_tokens", Kind::Texts, Value("[\"<|endoftext|>\", \"<|im_start|>\", \"<|im_end|>\"]"), "Tokens that no merge touches; the first ends a text."),
+    key("tokenizer.train.sources", Kind::Tables { like: SOURCE }, Depends("data.sources"), "The text it learns from; keys as in data.sources."),
+
+    key("train", Kind::Table, Nothing, "What is trained and how."),
+    key("train.method", Kind::Choice { now: MethodName::NAMES, later: &["series", "parallel", "prefix"] }, Depends("lora; full with [model.create]"), "What is trained: every weight, or an adapter."),
+    key("train.lora", Kind::Table, Nothing, "The adapter of method = \"lora\"."),
+    key("train.lora.rank", size(), Value("8"), "Rank of the added term.").known_as(&["r", "lora_r"]),
+    key("train.lora.alpha", number(Interval::POSITIVE, "16"), Value("16.0"), "The added term is scaled by alpha / rank.").known_as(&["lora_alpha"]),
+    key("train.lora.dropout", number(Interval::BELOW_ONE, "0.05"), Value("0.0"), "Chance that an input of the added term is zeroed in training.").known_as(&["lora_dropout"]),
+    key("train.lora.targets", Kind::ChoiceOrTexts { now: &["all-linear"] }, Value("\"all-linear\""), "The linear layers that get one, by the last part of their names, such as [\"q_proj\", \"v_proj\"].").known_as(&["target_modules", "lora_target_modules"]),
+    key("train.lora.rslora", Kind::Boolean, Value("false"), "Scales by alpha / sqrt(rank) instead (arXiv 2312.03732).").known_as(&["use_rslora"]),
+    key("train.lora.init", Kind::Path, Nothing, "A PEFT adapter folder whose weights to start from."),
+    key("train.epochs", number(Interval::EPOCHS, "3"), Depends("3, unless steps is written"), "Passes over the rows.").known_as(&["num_train_epochs", "num_epochs"]),
+    key("train.steps", Kind::Integer { least: 1, most: 100_000_000 }, Nothing, "Optimiser steps, in place of epochs.").known_as(&["max_steps", "iterations"]),
+    key("train.rows_per_step", at_least(1), Depends("32, unless tokens_per_step is written"), "Rows of one optimiser step; memory does not depend on it.").known_as(&["batch_size", "per_device_train_batch_size", "train_batch_size", "gradient_accumulation_steps"]),
+    key("train.tokens_per_step", at_least(1), Nothing, "The most tokens of one optimiser step, in place of rows_per_step; a longer row makes a step of its own."),
+    key("train.micro_batch_tokens", at_least(1), Value("2048"), "The most tokens of one forward pass; decides memory, not the result. A longer row goes alone.").known_as(&["micro_batch_size"]),
+    key("train.learning_rate", number(Interval::POSITIVE_TO_ONE, "2e-4"), Depends("2e-4 for lora, 5e-5 for full"), "The peak of the schedule.").known_as(&["lr"]),
+    key("train.weight_decay", number(Interval::NOT_NEGATIVE, "0.01"), Value("0.0"), "Decoupled decay of all trained weights but norms and biases.").known_as(&["wd"]),
+    key("train.adam", Kind::Table, Nothing, "Constants of AdamW (arXiv 1711.05101)."),
+    key("train.adam.beta1", number(Interval::BELOW_ONE, "0.9"), Value("0.9"), "Decay of the mean of gradients.").known_as(&["adam_beta1"]),
+    key("train.adam.beta2", number(Interval::BELOW_ONE, "0.999"), Value("0.999"), "Decay of the mean of their squares.").known_as(&["adam_beta2"]),
+    key("train.adam.eps", number(Interval::POSITIVE, "1e-8"), Value("1e-8"), "Added to the root of the mean of squares.").known_as(&["adam_epsilon", "epsilon"]),
+    key("train.max_grad_norm", number(Interval::POSITIVE, "1.0"), Value("1.0"), "Gradients are scaled down to this norm over all trained weights.").known_as(&["clip", "grad_clip", "gradient_clipping"]),
+    key("train.schedule", Kind::Table, Nothing, "The course of the learning rate."),
+    key("train.schedule.kind", one_of(ScheduleKind::NAMES), Value("\"linear\""), "The course after the warm-up.").known_as(&["lr_scheduler_type"]),
+    key("train.schedule.warmup", Kind::FractionOrCount { unit: "steps" }, Value("0"), "Steps of rising learning rate from 0, or their fraction of all.").known_as(&["warmup_ratio", "warmup_steps"]),
+    key("train.checkpoint", Kind::Table, Nothing, "What a stopped run goes on from."),
+    key("train.checkpoint.every", at_least(1), Value("100"), "Steps from one checkpoint to the next.").known_as(&["save_steps"]),
+    key("train.checkpoint.keep", at_least(1), Value("2"), "How many of the newest stay.").known_as(&["save_total_limit"]),
+    key("train.evaluate", Kind::Table, Nothing, "Loss on test rows during training."),
+    key("train.evaluate.every", at_least(0), Value("0"), "Steps from one evaluation to the next; 0: only at the end.").known_as(&["eval_steps"]),
+    key("train.evaluate.rows", at_least(1), Value("200"), "The most test rows of one evaluation."),
+
+    key("evaluate", Kind::Table, Nothing, "Scores of the models' answers on the test rows."),
+    key("evaluate.metrics", Kind::Choices { now: Metric::NAMES }, Value("[\"exact-match\", \"rouge-l\", \"chrf\", \"perplexity\"]"), "The scores; rouge without -word counts characters, which suits Chinese."),
+    key("evaluate.strategies", Kind::NamedTables, Depends("{ greedy = {} }"), "Ways of decoding, by names of your own: each a table of generation parameters as transformers names them."),
+    key("evaluate.systems", Kind::Choices { now: System::NAMES }, Depends("[\"base\", \"tuned\"]; [\"tuned\"] with [model.create]"), "The models to score."),
+    key("evaluate.rows", at_least(1), Value("200"), "The most test rows to answer."),
+    key("evaluate.max_new_tokens", size(), Value("128"), "The longest answer, where a strategy does not say."),
+    key("evaluate.batch", size(), Value("16"), "Prompts that are answered together.").known_as(&["batch_size", "per_device_eval_batch_size"]),
+    key("evaluate.forgetting", Kind::Later { now: "now: a second recipe whose test rows are that set" }, Nothing, "A set that the model should not get worse on."),
+
+    key("report", Kind::Table, Nothing, "The HTML page."),
+    key("report.language", one_of(Language::NAMES), Value("\"en\""), "Its language."),
+    key("report.examples", at_least(0), Value("12"), "Answers shown side by side."),
+];
+
+/// The declaration of a key, given with or without positions (`data.sources[2].path`).
+pub fn spec(path: &str) -> Option<&'static KeySpec> {
+    let mut declared = String::with_capacity(path.len());
+    let mut skipping = false;
+    for c in path.chars() {
+        skipping = skipping && c != ']';
+        if !skipping {
+            declared.push(c);
+        }
+        skipping = skipping || c == '[';
+    }
+    let find = |path: &str| KEYS.iter().find(|spec| spec.path == path);
+    find(&declared).or_else(|| {
+        // A list of tables may take the keys of its elements from another one.
+        let (list, rest) = declared.split_once("[]")?;
+        match find(list)?.kind {
+            Kind::Tables { like } => find(&format!("{like}{rest}")),
+            _ => None,
+        }
+    })
+}
+
+/// The keys that stand directly in the table of that declared path; the top has the empty path.
+pub(super) fn children(section: &str) -> impl Iterator<Item = &'static KeySpec> + Clone {
+    KEYS.iter().filter(move |spec| spec.section() == section)
+}
+
+/// Every key with what it may hold, its default and a sentence: the text of `luthier help recipe`.
+pub fn reference() -> String {
+    let mut text = String::from(
+        "A recipe is one TOML file. Relative paths start from the recipe's folder. Unknown keys are errors.\n",
+    );
+    write_section(&mut text, "");
+    text
+}
+
+fn write_section(text: &mut String, section: &str) {
+    let is_table = |spec: &KeySpec| matches!(spec.kind, Kind::Table);
+    for spec in children(section).filter(|spec| !is_table(spec)) {
+        let default = match spec.default {
+            Required => String::from("required"),
+            Nothing => String::from("optional"),
+            Value(value) => format!("default {value}"),
+            Depends(rule) => format!("default: {rule}"),
+        };
+        *text += &format!("\n  {}  ({default})\n", spec.name());
+        *text += &format!("      {}\n      Holds {}.\n", spec.help, spec.kind);
+        if let Kind::Choice { later, .. } = spec.kind
+            && !later.is_empty()
+        {
+            *text += &format!("      Not yet: {}.\n", quoted(later));
+        }
+    }
+    for spec in children(section) {
+        match spec.kind {
+            Kind::Table => {
+                *text += &format!("\n[{}]  {}\n", spec.path, spec.help);
+                write_section(text, spec.path);
+            }
+            Kind::Tables { like } if like.starts_with(spec.path) => {
+                *text += &format!("\n[[{}]]  One for each source.\n", spec.path);
+                write_section(text, like);
+            }
+            _ => {}
+        }
+    }
+}

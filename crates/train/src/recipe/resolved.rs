@@ -1,0 +1,479 @@
+//! A recipe with every default filled in, as the program uses it, and its hashes.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+use sha2::{Digest, Sha256};
+
+pub use super::choice::*;
+
+/// A complete recipe. Its serialised form has the keys of a recipe again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ResolvedRecipe {
+    /// Names the run and its folder.
+    pub name: String,
+    /// Decides every random choice.
+    pub seed: u64,
+    /// Where relative paths start; absolute.
+    pub folder: PathBuf,
+    /// The rows.
+    pub data: Data,
+    /// The model to start from.
+    pub model: Model,
+    /// The tokenizer of a new model; none where a base model brings its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokenizer: Option<Tokenizer>,
+    /// What is trained and how.
+    pub train: Train,
+    /// How answers are scored.
+    pub evaluate: Evaluate,
+    /// The page.
+    pub report: Report,
+}
+
+/// A path of the recipe: as written, for files and hashes that outlive a move of the folder, and where it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecipePath {
+    written: String,
+    full: PathBuf,
+}
+
+impl RecipePath {
+    pub(super) fn new(folder: &Path, written: String) -> Self {
+        let full = folder.join(&written);
+        Self { written, full }
+    }
+
+    /// As the recipe has it.
+    pub fn written(&self) -> &str {
+        &self.written
+    }
+
+    /// The path to open.
+    pub fn full(&self) -> &Path {
+        &self.full
+    }
+}
+
+impl Serialize for RecipePath {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.written)
+    }
+}
+
+/// A share of a whole, or a number of its parts.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// From 0 to below 1.
+    Fraction(f64),
+    /// Rows or steps.
+    Count(usize),
+}
+
+impl Amount {
+    /// How many of `total` it is; a fraction is rounded up, as transformers' `get_warmup_steps` does.
+    pub fn of(self, total: usize) -> usize {
+        match self {
+            Self::Count(count) => count,
+            Self::Fraction(fraction) => (total as f64 * fraction).ceil() as usize,
+        }
+    }
+}
+
+/// `[data]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Data {
+    /// Where rows come from, in order.
+    pub sources: Vec<Source>,
+    /// How a conversation is written out.
+    pub template: Template,
+    /// Which tokens carry a label.
+    pub train_on: TrainOn,
+    /// The most tokens of a row.
+    pub max_length: usize,
+    /// A new order each epoch.
+    pub shuffle: bool,
+    /// What becomes of longer rows.
+    pub overlong: Overlong,
+    /// The largest share of answer tokens that may be lost to `max_length`.
+    pub max_answer_loss: f64,
+    /// Which rows are held out.
+    pub split: Split,
+    /// Which rows count as duplicates.
+    pub dedup: Dedup,
+    /// The most rows taken from all sources together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// One of `data.sources`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Source {
+    /// A file of rows.
+    File {
+        /// JSON or JSON Lines.
+        path: RecipePath,
+        /// How its rows are laid out.
+        format: RowFormat,
+        /// Where its rows go; none: the split decides.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        part: Option<Part>,
+    },
+    /// Rows from a seeded generator.
+    Generated {
+        /// Which one.
+        generate: Generator,
+        /// How many rows.
+        rows: usize,
+        /// Its seed.
+        seed: u64,
+        /// Which of its rows.
+        part: Part,
+    },
+}
+
+/// How a conversation is written out.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Template {
+    /// The model's own chat template.
+    Model,
+    /// Stanford Alpaca's.
+    Alpaca,
+    /// A Jinja file.
+    File(RecipePath),
+}
+
+impl Serialize for Template {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Model => "model",
+            Self::Alpaca => "alpaca",
+            Self::File(path) => path.written(),
+        })
+    }
+}
+
+/// `data.split`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Split {
+    /// How many rows of the sources without a part.
+    pub test: Amount,
+    /// How they are chosen.
+    pub by: SplitBy,
+}
+
+/// `[model]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Model {
+    /// Where the weights come from.
+    #[serde(flatten)]
+    pub source: ModelSource,
+    /// How frozen weights are held.
+    pub store: Store,
+    /// How weights are saved.
+    pub save_dtype: SaveDtype,
+}
+
+/// Where the weights come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum ModelSource {
+    /// A trained model.
+    #[serde(rename = "base")]
+    Base(Base),
+    /// Random weights.
+    #[serde(rename = "create")]
+    Create(CreateModel),
+}
+
+/// A trained model.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Base {
+    /// The one inside the program.
+    Pocket,
+    /// A Hugging Face folder.
+    Folder(RecipePath),
+}
+
+impl Serialize for Base {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match self {
+            Self::Pocket => "pocket",
+            Self::Folder(path) => path.written(),
+        })
+    }
+}
+
+/// `[model.create]`: fields as in `config.json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CreateModel {
+    /// The family of decoder.
+    pub architecture: Architecture,
+    /// C.
+    pub hidden_size: usize,
+    /// F.
+    pub intermediate_size: usize,
+    /// L.
+    pub num_hidden_layers: usize,
+    /// H.
+    pub num_attention_heads: usize,
+    /// K; divides H.
+    pub num_key_value_heads: usize,
+    /// D; even.
+    pub head_dim: usize,
+    /// Tokens.
+    pub max_position_embeddings: usize,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// The head is the embedding table.
+    pub tie_word_embeddings: bool,
+    /// Inside the root of the norms.
+    pub rms_norm_eps: f64,
+    /// Standard deviation of the random weights.
+    pub initializer_range: f64,
+}
+
+/// `[tokenizer]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Tokenizer {
+    /// A folder with `tokenizer.json`.
+    #[serde(rename = "path")]
+    Folder(RecipePath),
+    /// A new one.
+    #[serde(rename = "train")]
+    Train(TrainTokenizer),
+}
+
+/// `[tokenizer.train]`: byte-level BPE.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TrainTokenizer {
+    /// V, bytes and special tokens included.
+    pub vocab_size: usize,
+    /// Tokens that no merge touches.
+    pub special_tokens: Vec<String>,
+    /// The text it learns from.
+    pub sources: Vec<Source>,
+}
+
+/// `[train]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Train {
+    /// What is trained.
+    #[serde(flatten)]
+    pub method: Method,
+    /// How long.
+    #[serde(flatten)]
+    pub length: Length,
+    /// How much each optimiser step sees.
+    #[serde(flatten)]
+    pub step_size: StepSize,
+    /// The most tokens of one forward pass.
+    pub micro_batch_tokens: usize,
+    /// The schedule's peak.
+    pub learning_rate: f64,
+    /// Decoupled decay.
+    pub weight_decay: f64,
+    /// AdamW's constants.
+    pub adam: Adam,
+    /// Gradients are clipped to this norm.
+    pub max_grad_norm: f64,
+    /// The course of the learning rate.
+    pub schedule: ScheduleRecipe,
+    /// What a stopped run goes on from.
+    pub checkpoint: Checkpoint,
+    /// Loss on test rows meanwhile.
+    pub evaluate: TrainEvaluate,
+}
+
+/// What is trained.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "method", content = "lora", rename_all = "lowercase")]
+pub enum Method {
+    /// Every weight.
+    Full,
+    /// Low-rank terms.
+    Lora(Lora),
+}
+
+/// `train.lora`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Lora {
+    /// R.
+    pub rank: usize,
+    /// Scale is alpha / rank.
+    pub alpha: f64,
+    /// On the input of the added term.
+    pub dropout: f64,
+    /// The layers that get one.
+    pub targets: Targets,
+    /// Scale is alpha / sqrt(rank).
+    pub rslora: bool,
+    /// An adapter to start from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<RecipePath>,
+}
+
+/// The layers that get an adapter.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Every linear layer of the blocks; not the head.
+    AllLinear,
+    /// Those whose names end in one of these.
+    Named(Vec<String>),
+}
+
+impl Serialize for Targets {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::AllLinear => serializer.serialize_str("all-linear"),
+            Self::Named(names) => names.serialize(serializer),
+        }
+    }
+}
+
+/// How long training goes.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Length {
+    /// Passes over the rows; the last may be a part of one.
+    Epochs(f64),
+    /// Optimiser steps.
+    Steps(usize),
+}
+
+/// How much one optimiser step sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum StepSize {
+    /// So many rows.
+    #[serde(rename = "rows_per_step")]
+    Rows(usize),
+    /// At most so many tokens, at least one row.
+    #[serde(rename = "tokens_per_step")]
+    Tokens(usize),
+}
+
+/// `train.adam`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Adam {
+    /// Decay of the mean.
+    pub beta1: f64,
+    /// Decay of the mean of squares.
+    pub beta2: f64,
+    /// Added to the root.
+    pub eps: f64,
+}
+
+/// `train.schedule`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct ScheduleRecipe {
+    /// After the warm-up.
+    pub kind: ScheduleKind,
+    /// Steps, or their fraction.
+    pub warmup: Amount,
+}
+
+/// `train.checkpoint`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Checkpoint {
+    /// Steps between two.
+    pub every: usize,
+    /// How many stay.
+    pub keep: usize,
+}
+
+/// `train.evaluate`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TrainEvaluate {
+    /// Steps between two; 0: only at the end.
+    pub every: usize,
+    /// The most test rows.
+    pub rows: usize,
+}
+
+/// `[evaluate]`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Evaluate {
+    /// The scores.
+    pub metrics: Vec<Metric>,
+    /// Ways of decoding, in the order written.
+    #[serde(serialize_with = "as_map")]
+    pub strategies: Vec<Strategy>,
+    /// The models.
+    pub systems: Vec<System>,
+    /// The most test rows.
+    pub rows: usize,
+    /// The longest answer, where a strategy does not say.
+    pub max_new_tokens: usize,
+    /// Prompts answered together.
+    pub batch: usize,
+}
+
+/// A way of decoding under a name of the user's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Strategy {
+    /// Part of file names.
+    pub name: String,
+    /// Generation parameters as transformers names them, not checked here;
+    /// `Recipe::refuse` points at the line of `evaluate.strategies.NAME.PARAMETER`.
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+}
+
+fn as_map<S: Serializer>(strategies: &[Strategy], serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(strategies.len()))?;
+    for strategy in strategies {
+        map.serialize_entry(&strategy.name, &strategy.parameters)?;
+    }
+    map.end()
+}
+
+/// `[report]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Of the page's own words.
+    pub language: Language,
+    /// Answers shown side by side.
+    pub examples: usize,
+}
+
+impl ResolvedRecipe {
+    /// The recipe as a TOML file with every default written out; parsing it gives the same recipe, wherever it is put.
+    pub fn to_toml(&self) -> String {
+        let body = toml::to_string(self).expect("a resolved recipe holds only what TOML can hold");
+        format!("# The recipe of this run as resolved: every default is written out.\n{body}")
+    }
+
+    /// SHA-256 (hexadecimal) over what decides the trained weights: seed, data, model, tokenizer and `[train]` without
+    /// checkpoints and evaluation. Paths count as written, so a folder may be moved; the bytes of the
+    /// files they name do not count and have to be hashed beside it.
+    pub fn training_hash(&self) -> String {
+        sha256(&self.training_text())
+    }
+
+    /// SHA-256 (hexadecimal) over what decides predictions and scores: the training hash and `[evaluate]`.
+    pub fn evaluation_hash(&self) -> String {
+        sha256(&(self.training_text(), &self.evaluate))
+    }
+
+    fn training_text(&self) -> serde_json::Value {
+        let mut train = serde_json::to_value(&self.train).expect("names and numbers");
+        if let Some(train) = train.as_object_mut() {
+            train.shift_remove("checkpoint");
+            train.shift_remove("evaluate");
+        }
+        serde_json::json!({
+            "seed": self.seed,
+            "data": self.data,
+            "model": self.model,
+            "tokenizer": self.tokenizer,
+            "train": train,
+        })
+    }
+}
+
+fn sha256(parts: &impl Serialize) -> String {
+    let text = serde_json::to_string(parts).expect("names and numbers");
+    let digest = Sha256::digest(text.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
