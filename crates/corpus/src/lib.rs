@@ -1,1 +1,81 @@
-//! Sources of text that need no model: the seeded generator of invented devices.
+//! Sources of text that need no model.
+//!
+//! Today that is one source: the seeded generator of invented [`devices`], from which the pocket base
+//! model learns to write and on which the quickstart recipe tunes it. A recipe names a source of this
+//! kind by a word (`{ generate = "devices", rows = 4000, part = "train" }`); [`Generated`] reads the word
+//! and [`generate_rows`] and [`generate_documents`] make what it asks for. [`write_json_lines`] lays rows or
+//! documents down as a file.
+
+pub mod devices;
+mod error;
+mod json_lines;
+mod random;
+
+use std::str::FromStr;
+
+pub use devices::{DeviceRow, Language, Side};
+pub use error::CorpusError;
+pub use json_lines::{Document, write_json_lines, write_rows, write_text};
+
+/// A source that makes its rows itself, named by a word in a recipe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Generated {
+    /// Invented devices: a description, and the title that belongs to it.
+    Devices,
+}
+
+impl Generated {
+    /// The words a recipe may use.
+    pub const NAMES: &'static [&'static str] = &["devices"];
+
+    /// The word a recipe uses for this source.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Devices => "devices",
+        }
+    }
+}
+
+impl FromStr for Generated {
+    type Err = CorpusError;
+
+    fn from_str(name: &str) -> Result<Self, CorpusError> {
+        match name {
+            "devices" => Ok(Self::Devices),
+            _ => Err(CorpusError::UnknownGenerator { name: name.to_owned() }),
+        }
+    }
+}
+
+/// The first `rows` alpaca rows of a generated source on one side of its split.
+///
+/// The same arguments give the same rows, and fewer rows are the beginning of more rows. Rows of
+/// [`Side::Test`] share no combination of attributes with rows of [`Side::Train`] or with
+/// [`generate_documents`], whatever the seeds.
+///
+/// # Errors
+/// [`CorpusError::TooManyRows`] when the side has fewer combinations than `rows`.
+pub fn generate_rows(
+    kind: Generated,
+    seed: u64,
+    rows: usize,
+    part: Side,
+) -> Result<impl Iterator<Item = DeviceRow>, CorpusError> {
+    match kind {
+        Generated::Devices => {
+            let available = devices::combinations_of(part);
+            if rows as u64 > available {
+                return Err(CorpusError::TooManyRows { rows, available, part });
+            }
+            Ok(devices::rows(seed, rows, part))
+        }
+    }
+}
+
+/// The first `documents` documents of running text of a generated source, for pretraining.
+pub fn generate_documents(kind: Generated, seed: u64, documents: usize) -> impl Iterator<Item = String> {
+    match kind {
+        Generated::Devices => devices::pretraining_text(seed, documents),
+    }
+}
