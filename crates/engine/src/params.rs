@@ -148,6 +148,11 @@ impl Grads {
         Some(self.flat.view(range))
     }
 
+    /// The gradient at a place of the flat buffer, see [`Grads::range`].
+    pub fn flat_range(&self, range: std::ops::Range<usize>) -> View<'_> {
+        self.flat.view(range)
+    }
+
     /// All gradients end to end.
     pub fn flat(&self) -> View<'_> {
         self.flat.all()

@@ -4,10 +4,19 @@
 //! each with its line) -> [`ResolvedRecipe`] (every default filled in, typed) -> [`StepPlan`] (which rows make
 //! which optimiser step) and [`Schedule`] (which learning rate each step uses).
 
+mod batch;
+pub mod checkpoint;
+mod error;
+pub mod meter;
+pub mod optimiser;
 pub mod plan;
 pub mod recipe;
+mod run;
 pub mod schedule;
 
+pub use batch::{Batch, TrainingRow, mean_loss};
+pub use error::TrainError;
 pub use plan::{Step, StepPlan};
 pub use recipe::{Recipe, RecipeError, ResolvedRecipe};
+pub use run::{Run, Watch, train};
 pub use schedule::Schedule;

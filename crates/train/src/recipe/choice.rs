@@ -39,7 +39,7 @@ macro_rules! choice {
 choice! {
     /// How the rows of a file are laid out.
     RowFormat {
-        /// Told from the fields of the first row.
+        /// Told row by row, from the fields.
         Auto = "auto",
         /// `instruction`, `input` (may be empty), `output`.
         Alpaca = "alpaca",
@@ -163,7 +163,7 @@ choice! {
     }
 }
 choice! {
-    /// A score of answers against references.
+    /// A score of answers against references; names as in the evaluation's own list, and perplexity.
     Metric {
         /// Share of answers equal to the reference.
         ExactMatch = "exact-match",
@@ -175,10 +175,20 @@ choice! {
         RougeL = "rouge-l",
         /// ROUGE-L over words.
         RougeLWord = "rouge-l-word",
-        /// BLEU as sacreBLEU computes it.
+        /// BLEU as sacreBLEU computes it; the references choose the tokenizer.
         Bleu = "bleu",
+        /// BLEU with sacreBLEU's tokenizer `zh`.
+        BleuZh = "bleu-zh",
+        /// BLEU with sacreBLEU's tokenizer `13a`.
+        Bleu13a = "bleu-13a",
+        /// BLEU over characters.
+        BleuChar = "bleu-char",
         /// chrF as sacreBLEU computes it.
         Chrf = "chrf",
+        /// chrF with words and pairs of words.
+        ChrfPlusPlus = "chrf++",
+        /// F1 over the characters of both answers.
+        CharF1 = "char-f1",
         /// Perplexity of the reference answers.
         Perplexity = "perplexity",
     }

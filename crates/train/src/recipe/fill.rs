@@ -102,8 +102,7 @@ fn choices<T>(written: &Written, path: &str, from_name: impl Fn(&str) -> Option<
 
 /// `here` is the folder that the recipe lies in.
 pub(super) fn resolve(written: &Written, here: &Path) -> ResolvedRecipe {
-    let folder = here.join(written.text("folder").unwrap_or_default());
-    let folder = absolute(&folder);
+    let folder = absolute(&written.text("folder").map_or(here.to_owned(), |folder| here.join(folder)));
     let seed = get!(written.count("seed")) as u64;
     let data = data(written, &folder, seed);
     ResolvedRecipe {

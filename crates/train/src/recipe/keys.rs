@@ -85,8 +85,8 @@ pub static KEYS: &[KeySpec] = &[
 
     key("data", Kind::Table, Required, "The rows and how they become tokens."),
     key("data.sources", Kind::Tables { like: SOURCE }, Required, "Where rows come from: each a file ({ path = ... }) or a generator ({ generate = ... })."),
-    key("data.sources[].path", Kind::Path, Nothing, "A file of rows: a JSON array or JSON Lines, whatever it is called."),
-    key("data.sources[].format", Kind::Choice { now: RowFormat::NAMES, later: &["sharegpt", "belle", "csv", "parquet", "hub:"] }, Value("\"auto\""), "How the rows of the file are laid out; auto tells it from the fields of the first row."),
+    key("data.sources[].path", Kind::Path, Nothing, "A file of rows: a JSON array or JSON Lines, whatever it is called; or plain text."),
+    key("data.sources[].format", Kind::Choice { now: RowFormat::NAMES, later: &["sharegpt", "belle", "csv", "parquet", "hub:"] }, Value("\"auto\""), "How the rows of the file are laid out; auto tells it row by row, from the fields."),
     key("data.sources[].generate", one_of(Generator::NAMES), Nothing, "A generator of rows that comes with the program, in place of a file."),
     key("data.sources[].rows", at_least(1), Depends("has to be written beside generate"), "How many rows to generate."),
     key("data.sources[].seed", Kind::Integer { least: 0, most: i64::MAX }, Depends("the recipe's seed"), "The generator's own seed."),
@@ -141,7 +141,7 @@ pub static KEYS: &[KeySpec] = &[
     key("train.steps", Kind::Integer { least: 1, most: 100_000_000 }, Nothing, "Optimiser steps, in place of epochs.").known_as(&["max_steps", "iterations"]),
     key("train.rows_per_step", at_least(1), Depends("32, unless tokens_per_step is written"), "Rows of one optimiser step; memory does not depend on it.").known_as(&["batch_size", "per_device_train_batch_size", "train_batch_size", "gradient_accumulation_steps"]),
     key("train.tokens_per_step", at_least(1), Nothing, "The most tokens of one optimiser step, in place of rows_per_step; a longer row makes a step of its own."),
-    key("train.micro_batch_tokens", at_least(1), Value("2048"), "The most tokens of one forward pass; decides memory, not the result. A longer row goes alone.").known_as(&["micro_batch_size"]),
+    key("train.micro_batch_tokens", at_least(1), Value("2048"), "The most tokens of one forward pass; decides memory; the result only in rounding. A longer row goes alone.").known_as(&["micro_batch_size"]),
     key("train.learning_rate", number(Interval::POSITIVE_TO_ONE, "2e-4"), Depends("2e-4 for lora, 5e-5 for full"), "The peak of the schedule.").known_as(&["lr"]),
     key("train.weight_decay", number(Interval::NOT_NEGATIVE, "0.01"), Value("0.0"), "Decoupled decay of all trained weights but norms and biases.").known_as(&["wd"]),
     key("train.adam", Kind::Table, Nothing, "Constants of AdamW (arXiv 1711.05101)."),
@@ -160,7 +160,7 @@ pub static KEYS: &[KeySpec] = &[
     key("train.evaluate.rows", at_least(1), Value("200"), "The most test rows of one evaluation."),
 
     key("evaluate", Kind::Table, Nothing, "Scores of the models' answers on the test rows."),
-    key("evaluate.metrics", Kind::Choices { now: Metric::NAMES }, Value("[\"exact-match\", \"rouge-l\", \"chrf\", \"perplexity\"]"), "The scores; rouge without -word counts characters, which suits Chinese."),
+    key("evaluate.metrics", Kind::Choices { now: Metric::NAMES }, Value("[\"exact-match\", \"rouge-l\", \"chrf\", \"perplexity\"]"), "The scores; rouge without -word counts characters, which suits Chinese; bleu chooses its tokenizer by the references."),
     key("evaluate.strategies", Kind::NamedTables, Depends("{ greedy = {} }"), "Ways of decoding, by names of your own: each a table of generation parameters as transformers names them."),
     key("evaluate.systems", Kind::Choices { now: System::NAMES }, Depends("[\"base\", \"tuned\"]; [\"tuned\"] with [model.create]"), "The models to score."),
     key("evaluate.rows", at_least(1), Value("200"), "The most test rows to answer."),
@@ -219,7 +219,10 @@ fn write_section(text: &mut String, section: &str) {
             Depends(rule) => format!("default: {rule}"),
         };
         *text += &format!("\n  {}  ({default})\n", spec.name());
-        *text += &format!("      {}\n      Holds {}.\n", spec.help, spec.kind);
+        *text += &match spec.kind {
+            Kind::Later { now } => format!("      {}\n      Not supported yet in this version; {now}.\n", spec.help),
+            kind => format!("      {}\n      Holds {kind}.\n", spec.help),
+        };
         if let Kind::Choice { later, .. } = spec.kind
             && !later.is_empty()
         {

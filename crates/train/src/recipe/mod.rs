@@ -2,7 +2,7 @@
 //!
 //! `keys` declares every key once; `written` walks the file, checks each key against its declaration with `value`, and keeps
 //! places; `together` checks what several keys say of each other; `fill` adds the defaults and makes the typed
-//! [`ResolvedRecipe`]. Every problem is reported, not only the first.
+//! [`ResolvedRecipe`], which `identity` writes out and hashes. Every problem is reported, not only the first.
 //!
 //! Relative paths start from the folder that the recipe lies in, or from its key `folder`.
 //!
@@ -23,6 +23,7 @@
 mod choice;
 mod error;
 mod fill;
+mod identity;
 mod keys;
 mod kind;
 mod resolved;

@@ -152,6 +152,7 @@ fn relative_paths_start_from_the_folder_of_the_recipe_or_from_its_key() {
     let beside = resolve(&format!("folder = \"data\"\n{MINIMAL}"));
     assert_eq!(full_path(&beside), Path::new("/recipes/data/rows.jsonl"));
     let here = Recipe::parse(MINIMAL, "recipe.toml").unwrap().resolve();
+    assert_eq!(here.folder, std::env::current_dir().unwrap());
     assert_eq!(full_path(&here), std::env::current_dir().unwrap().join("rows.jsonl"));
 }
 
@@ -326,7 +327,7 @@ fn each_kind_of_mistake_has_its_message() {
         ),
         (
             ("evaluate", "metrics = [\"rouge\"]"),
-            "evaluate.metrics at recipe.toml:8:1 must be a list of \"exact-match\", \"rouge-1\", \"rouge-2\", \"rouge-l\", \"rouge-l-word\", \"bleu\", \"chrf\", \"perplexity\", found the string \"rouge\" (did you mean \"rouge-l\"?)",
+            "evaluate.metrics at recipe.toml:8:1 must be a list of \"exact-match\", \"rouge-1\", \"rouge-2\", \"rouge-l\", \"rouge-l-word\", \"bleu\", \"bleu-zh\", \"bleu-13a\", \"bleu-char\", \"chrf\", \"chrf++\", \"char-f1\", \"perplexity\", found the string \"rouge\" (did you mean \"rouge-l\"?)",
         ),
         (
             ("evaluate", "forgetting = \"general-zh\""),

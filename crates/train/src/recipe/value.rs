@@ -19,14 +19,14 @@ pub(super) fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, Fault> {
         (Kind::ChoiceOrTexts { now }, DeValue::String(text)) => choice(kind, now, &[], text).map(Value::Text),
         (Kind::Choices { now }, DeValue::Array(items)) => {
             let one = |text: &str| choice(kind, now, &[], text);
-            texts(kind, items.iter().map(|item| item.get_ref()), one)
+            texts(kind, items.iter().map(toml::Spanned::get_ref), one)
         }
         (Kind::Texts | Kind::ChoiceOrTexts { .. }, DeValue::Array(items)) => {
             let one = |text: &str| match text.is_empty() {
                 true => Err(out_of_range(kind, value)),
                 false => Ok(text.to_owned()),
             };
-            texts(kind, items.iter().map(|item| item.get_ref()), one)
+            texts(kind, items.iter().map(toml::Spanned::get_ref), one)
         }
         (Kind::Boolean, DeValue::Boolean(yes)) => Ok(Value::Boolean(*yes)),
         (Kind::Integer { least, most }, DeValue::Integer(written)) => match integer(written) {
@@ -63,7 +63,7 @@ fn choice(kind: Kind, now: &[&str], later: &[&str], text: &str) -> Result<String
         return Ok(text.to_owned());
     }
     let comes_later = |name: &&str| *name == text || (name.ends_with(':') && text.starts_with(*name));
-    if later.iter().any(|name| comes_later(name)) {
+    if later.iter().any(comes_later) {
         return Err(Fault::NotYet { what: format!("\"{text}\" "), now: format!("now: {kind}") });
     }
     Err(Fault::UnknownValue {

@@ -207,11 +207,11 @@ fn unknown_key(declared: &str, at: &str, name: &str) -> Fault {
         .clone()
         .find(is_called)
         .map(|spec| spec.name().to_owned())
-        .or_else(|| nearest(name, own.clone().map(|spec| spec.name())).map(str::to_owned))
+        .or_else(|| nearest(name, own.clone().map(super::keys::KeySpec::name)).map(str::to_owned))
         .or_else(|| keys::KEYS.iter().find(is_called).map(|spec| spec.path.to_owned()));
     Fault::UnknownKey {
         nearest: meant,
         section: if at.is_empty() { String::from("the top") } else { format!("[{at}]") },
-        known: own.map(|spec| spec.name()).collect(),
+        known: own.map(super::keys::KeySpec::name).collect(),
     }
 }

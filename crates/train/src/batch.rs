@@ -1,0 +1,117 @@
+//! Rows laid end to end for one forward pass, and what of them is learnt.
+
+use luthier_engine::{Grads, Layout, Tape};
+use luthier_model::{Model, ModelError};
+
+/// A row as tokens, and which of them are learnt.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrainingRow {
+    /// At least one token.
+    pub tokens: Vec<u32>,
+    /// As many as tokens; the first is never learnt, as nothing predicts it.
+    pub labelled: Vec<bool>,
+}
+
+impl TrainingRow {
+    /// How many of its tokens are learnt.
+    pub fn labels(&self) -> usize {
+        self.labelled.iter().skip(1).filter(|labelled| **labelled).count()
+    }
+}
+
+/// Rows packed for one forward pass: N tokens without padding, n of them predict a labelled one.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// N tokens, row behind row.
+    pub tokens: Vec<u32>,
+    /// Where each row lies.
+    pub layout: Layout,
+    /// The n places whose next token is learnt.
+    pub wanted: Vec<u32>,
+    /// Those next tokens.
+    pub labels: Vec<u32>,
+}
+
+impl Batch {
+    /// Packs rows in the order given.
+    pub fn pack<'a>(rows: impl IntoIterator<Item = &'a TrainingRow>) -> Self {
+        let mut batch = Self::default();
+        let mut lengths = Vec::new();
+        for row in rows {
+            let start = batch.tokens.len() as u32;
+            for (i, &labelled) in row.labelled.iter().enumerate().skip(1) {
+                if labelled {
+                    batch.wanted.push(start + i as u32 - 1);
+                    batch.labels.push(row.tokens[i]);
+                }
+            }
+            batch.tokens.extend(&row.tokens);
+            lengths.push(row.tokens.len());
+        }
+        batch.layout = Layout::packed(&lengths);
+        batch
+    }
+
+    /// Forward and backward of `scale * sum of losses`; adds to `grads`. Returns the sum of the losses in nats.
+    ///
+    /// # Errors
+    /// When a token is not in the model's vocabulary.
+    pub fn backward(&self, model: &Model, scale: f32, dropout_seed: u64, grads: &mut Grads) -> Result<f64, ModelError> {
+        let mut tape = Tape::training(model.device(), &model.params);
+        tape.set_dropout_seed(Some(dropout_seed));
+        let hidden = model.forward(&mut tape, &self.tokens, &self.layout, Some(&self.wanted))?;
+        Ok(sum(&tape.backward_head_loss(&hidden, model.head(), &self.labels, scale, grads)))
+    }
+
+    /// The sum of the losses in nats, without gradients or dropout.
+    ///
+    /// # Errors
+    /// As [`Batch::backward`].
+    pub fn loss(&self, model: &Model) -> Result<f64, ModelError> {
+        let mut tape = Tape::inference(model.device(), &model.params);
+        let hidden = model.forward(&mut tape, &self.tokens, &self.layout, Some(&self.wanted))?;
+        Ok(sum(&tape.head_loss(&hidden, model.head(), &self.labels)))
+    }
+}
+
+fn sum(losses: &[f32]) -> f64 {
+    losses.iter().map(|&loss| f64::from(loss)).sum()
+}
+
+/// Mean loss over the labelled tokens of rows, a pass of at most `micro_batch_tokens` tokens (or one row) at a time.
+///
+/// # Errors
+/// As [`Batch::backward`].
+pub fn mean_loss(model: &Model, rows: &[TrainingRow], micro_batch_tokens: usize) -> Result<f64, ModelError> {
+    let (mut total, mut labels) = (0.0, 0);
+    let mut start = 0;
+    while start < rows.len() {
+        let mut end = start + 1;
+        let mut tokens = rows[start].tokens.len();
+        while end < rows.len() && tokens + rows[end].tokens.len() <= micro_batch_tokens {
+            tokens += rows[end].tokens.len();
+            end += 1;
+        }
+        let batch = Batch::pack(&rows[start..end]);
+        labels += batch.labels.len();
+        total += batch.loss(model)?;
+        start = end;
+    }
+    Ok(total / labels.max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_is_predicted_from_the_place_before_it_and_never_across_rows() {
+        let first = TrainingRow { tokens: vec![7, 8, 9], labelled: vec![true, false, true] };
+        let second = TrainingRow { tokens: vec![4, 5], labelled: vec![true, true] };
+        let batch = Batch::pack([&first, &second]);
+        assert_eq!(batch.wanted, [1, 3]);
+        assert_eq!(batch.labels, [9, 5]);
+        assert_eq!(batch.layout.positions, [0, 1, 2, 0, 1]);
+        assert_eq!(first.labels() + second.labels(), 2);
+    }
+}

@@ -1,0 +1,59 @@
+//! What can stop a training run.
+
+use std::path::PathBuf;
+
+use luthier_model::ModelError;
+
+use crate::plan::PlanError;
+
+/// Why a run cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The model refused.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Rows make no plan.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file cannot be written; what stood there before is untouched.
+    #[error("cannot write {}: {source}; earlier checkpoints are untouched: make room and run the same command again", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A checkpoint is damaged.
+    #[error("{} is damaged: {why}; remove that checkpoint to go on from the one before", path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// The folder holds a run with another recipe or other data.
+    #[error("{} belongs to a run with another recipe, other data or another base model; give another --out folder, or --overwrite to start anew", path.display())]
+    AnotherRun {
+        /// The checkpoint or run folder.
+        path: PathBuf,
+    },
+    /// The loss or a gradient is no number any more.
+    #[error(
+        "step {step}: {what} is not a finite number; lower learning_rate, or look for damaged weights. The last checkpoint is good"
+    )]
+    NotFinite {
+        /// Counted from 1.
+        step: usize,
+        /// Loss or gradient norm.
+        what: &'static str,
+    },
+}
