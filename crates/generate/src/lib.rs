@@ -1,1 +1,70 @@
 //! Decoding: one step loop, logits processors, greedy, sampling and beam search.
+//!
+//! Parameters travel one way: [`GenerationOptions`] (what was typed, under transformers' names) are merged and resolved into
+//! [`Resolved`] (checked, every default written out). A [`Generator`] then feeds prompts to a [`StepModel`] and returns a
+//! [`Completion`] for each. Tokens equal those of transformers 4.46.3 `generate`, whatever else is in the batch.
+//!
+//! | room | what is there |
+//! |---|---|
+//! | `options`, `resolve`, `warning` | parameters: parsed, checked, without effect |
+//! | `chain`, `processor`, `warper` | what happens to the scores, in transformers' order |
+//! | `generator`, `job` | the step loop and one prompt in it |
+//! | `line` | greedy and sampling |
+//! | `beam`, `hypotheses` | beam search and beam sampling |
+//! | `stop`, `stream` | stop strings; text as it grows |
+//!
+//! ```
+//! use luthier_generate::{Feed, GenerationOptions, Generator, ModelError, SequenceId, StepModel};
+//!
+//! /// Counts upwards, whatever the prompt: the next id is always the most probable one.
+//! struct Counter;
+//! impl StepModel for Counter {
+//!     fn vocab_size(&self) -> usize { 10 }
+//!     fn max_positions(&self) -> usize { 100 }
+//!     fn start(&mut self) -> SequenceId { SequenceId(0) }
+//!     fn fork(&mut self, from: SequenceId) -> SequenceId { from }
+//!     fn free(&mut self, _: SequenceId) {}
+//!     fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
+//!         let row = |last: u32| (0..10).map(move |id| if id == (last + 1) % 10 { 5.0 } else { 0.0 });
+//!         Ok(feeds.iter().filter_map(|feed| feed.tokens.last()).flat_map(|&last| row(last)).collect())
+//!     }
+//! }
+//!
+//! let options = GenerationOptions { max_new_tokens: Some(8), eos_token_id: Some(vec![7]), ..Default::default() };
+//! let options = options.resolve()?;
+//! let completions = Generator::new(&options).generate(&mut Counter, &[vec![3], vec![8, 0]])?;
+//! assert_eq!(completions[0].outputs[0].tokens, [4, 5, 6]);
+//! assert_eq!(completions[1].outputs[0].tokens_with_eos(), [1, 2, 3, 4, 5, 6, 7]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod beam;
+mod chain;
+mod error;
+mod generator;
+mod hypotheses;
+mod job;
+mod line;
+mod options;
+mod output;
+pub mod processor;
+mod random;
+mod resolve;
+pub mod softmax;
+mod step;
+mod stop;
+mod stream;
+mod warning;
+pub mod warper;
+
+pub use chain::Chain;
+pub use error::{GenerateError, OptionsError};
+pub use generator::{DEFAULT_MAX_BATCH, Generator};
+pub use options::{BeamLength, EarlyStopping, GenerationOptions, PARAMETERS};
+pub use output::{Completion, FinishReason, Output};
+pub use random::RandomStream;
+pub use resolve::{DEFAULT_MAX_LENGTH, DEFAULT_SEED, Limits, Resolved};
+pub use step::{Feed, ModelError, SequenceId, StepModel};
+pub use stop::StopStrings;
+pub use stream::TextStream;
+pub use warning::Warning;

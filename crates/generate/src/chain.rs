@@ -1,0 +1,189 @@
+//! The processors and warpers of one prompt, in the order of transformers 4.46.3 (`_get_logits_processor`).
+
+use crate::resolve::{Limits, Resolved};
+use crate::softmax::log_softmax;
+use crate::{processor, warper};
+
+/// One stage between the model's scores and the choice of a token, with its parameters.
+#[derive(Debug, Clone, PartialEq)]
+enum Stage {
+    RepetitionPenalty(f32),
+    NoRepeatNgram(usize),
+    BadWords(Vec<Vec<u32>>),
+    MinLength { length: usize, eos: Vec<u32> },
+    Forced { at: usize, tokens: Vec<u32> },
+    Suppress(Vec<u32>),
+    SuppressAt { at: usize, tokens: Vec<u32> },
+    Temperature(f32),
+    TopK(usize),
+    TopP(f64),
+    MinP(f64),
+    Typical(f64),
+    Epsilon(f64),
+    Eta(f64),
+    Renormalize,
+}
+
+/// All stages that act for one prompt, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Chain {
+    stages: Vec<Stage>,
+    /// Fewest tokens each warper keeps.
+    keep: usize,
+}
+
+impl Chain {
+    /// The stages that these parameters switch on for a prompt of these limits.
+    #[must_use]
+    pub fn new(options: &Resolved, limits: &Limits) -> Self {
+        let mut stages = history_stages(options, limits);
+        if options.do_sample {
+            stages.extend(warper_stages(options));
+        }
+        if options.renormalize_logits {
+            stages.push(Stage::Renormalize);
+        }
+        Self { stages, keep: options.min_tokens_to_keep() }
+    }
+
+    /// Whether scores pass through unchanged.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stages.is_empty()
+    }
+
+    /// Runs every stage over one row of scores `[V]`; `history` is the prompt and the new tokens so far.
+    pub fn apply(&self, history: &[u32], scores: &mut [f32]) {
+        let keep = self.keep;
+        for stage in &self.stages {
+            match stage {
+                Stage::RepetitionPenalty(penalty) => processor::repetition_penalty(scores, history, *penalty),
+                Stage::NoRepeatNgram(size) => processor::no_repeat_ngram(scores, history, *size),
+                Stage::BadWords(words) => processor::bad_words(scores, history, words),
+                Stage::MinLength { length, eos } => processor::min_length(scores, history, *length, eos),
+                Stage::Forced { at, tokens } => processor::forced(scores, history, *at, tokens),
+                Stage::Suppress(tokens) => processor::suppress(scores, tokens),
+                Stage::SuppressAt { at, tokens } => processor::suppress_at(scores, history, *at, tokens),
+                Stage::Temperature(t) => warper::temperature(scores, *t),
+                Stage::TopK(k) => warper::top_k(scores, *k, keep),
+                Stage::TopP(p) => warper::top_p(scores, *p, keep),
+                Stage::MinP(p) => warper::min_p(scores, *p, keep),
+                Stage::Typical(mass) => warper::typical(scores, *mass, keep),
+                Stage::Epsilon(cutoff) => warper::epsilon(scores, *cutoff, keep),
+                Stage::Eta(cutoff) => warper::eta(scores, *cutoff, keep),
+                Stage::Renormalize => log_softmax(scores),
+            }
+        }
+    }
+}
+
+fn history_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
+    let mut stages = Vec::new();
+    if options.repetition_penalty != 1.0 {
+        stages.push(Stage::RepetitionPenalty(options.repetition_penalty as f32));
+    }
+    if options.no_repeat_ngram_size > 0 {
+        stages.push(Stage::NoRepeatNgram(options.no_repeat_ngram_size));
+    }
+    if !options.bad_words_ids.is_empty() {
+        stages.push(Stage::BadWords(options.bad_words_ids.clone()));
+    }
+    // `min_new_tokens` has become a minimum length of this prompt, so one stage serves both.
+    if limits.min_length > 0 && !options.eos_token_id.is_empty() {
+        stages.push(Stage::MinLength { length: limits.min_length, eos: options.eos_token_id.clone() });
+    }
+    if let Some(token) = options.forced_bos_token_id {
+        stages.push(Stage::Forced { at: 1, tokens: vec![token] });
+    }
+    if !options.forced_eos_token_id.is_empty() {
+        stages.push(Stage::Forced { at: limits.max_length - 1, tokens: options.forced_eos_token_id.clone() });
+    }
+    if !options.suppress_tokens.is_empty() {
+        stages.push(Stage::Suppress(options.suppress_tokens.clone()));
+    }
+    if !options.begin_suppress_tokens.is_empty() {
+        // After a lone start token the forced first token takes the first place.
+        let first_is_forced = limits.prompt_len <= 1 && options.forced_bos_token_id.is_some();
+        let at = limits.prompt_len + usize::from(first_is_forced);
+        stages.push(Stage::SuppressAt { at, tokens: options.begin_suppress_tokens.clone() });
+    }
+    stages
+}
+
+fn warper_stages(options: &Resolved) -> Vec<Stage> {
+    let stages = [
+        (options.temperature != 1.0).then_some(Stage::Temperature(options.temperature as f32)),
+        (options.top_k != 0).then_some(Stage::TopK(options.top_k)),
+        (options.top_p < 1.0).then_some(Stage::TopP(options.top_p)),
+        options.min_p.map(Stage::MinP),
+        (options.typical_p < 1.0).then_some(Stage::Typical(options.typical_p)),
+        (options.epsilon_cutoff > 0.0).then_some(Stage::Epsilon(options.epsilon_cutoff)),
+        (options.eta_cutoff > 0.0).then_some(Stage::Eta(options.eta_cutoff)),
+    ];
+    stages.into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GenerationOptions;
+
+    fn chain(options: &GenerationOptions, prompt_len: usize) -> Chain {
+        let resolved = options.resolve().unwrap();
+        let limits = resolved.limits(0, prompt_len, 100).unwrap();
+        Chain::new(&resolved, &limits)
+    }
+
+    #[test]
+    fn the_order_is_that_of_transformers() {
+        let options = GenerationOptions {
+            max_new_tokens: Some(5),
+            renormalize_logits: Some(true),
+            eta_cutoff: Some(0.1),
+            top_p: Some(0.9),
+            temperature: Some(0.7),
+            do_sample: Some(true),
+            begin_suppress_tokens: Some(vec![3]),
+            suppress_tokens: Some(vec![4]),
+            forced_eos_token_id: Some(vec![2]),
+            forced_bos_token_id: Some(1),
+            min_new_tokens: Some(3),
+            eos_token_id: Some(vec![2]),
+            bad_words_ids: Some(vec![vec![2], vec![5]]),
+            no_repeat_ngram_size: Some(3),
+            repetition_penalty: Some(1.2),
+            ..Default::default()
+        };
+        let expected = vec![
+            Stage::RepetitionPenalty(1.2),
+            Stage::NoRepeatNgram(3),
+            Stage::BadWords(vec![vec![5]]),
+            Stage::MinLength { length: 4, eos: vec![2] },
+            Stage::Forced { at: 1, tokens: vec![1] },
+            Stage::Forced { at: 5, tokens: vec![2] },
+            Stage::Suppress(vec![4]),
+            Stage::SuppressAt { at: 2, tokens: vec![3] },
+            Stage::Temperature(0.7),
+            Stage::TopK(50),
+            Stage::TopP(0.9),
+            Stage::Eta(0.1),
+            Stage::Renormalize,
+        ];
+        assert_eq!(chain(&options, 1).stages, expected);
+    }
+
+    #[test]
+    fn warpers_act_only_when_tokens_are_drawn() {
+        let options = GenerationOptions { temperature: Some(0.1), top_p: Some(0.65), ..Default::default() };
+        assert!(chain(&options, 1).is_empty());
+    }
+
+    #[test]
+    fn beams_keep_one_token_more_than_there_are_ends() {
+        let keep = |eos: Vec<u32>, beams| {
+            let options = GenerationOptions { num_beams: Some(beams), eos_token_id: Some(eos), ..Default::default() };
+            chain(&options, 1).keep
+        };
+        assert_eq!([keep(vec![1], 1), keep(vec![], 4), keep(vec![1], 4), keep(vec![1, 2], 4)], [1, 2, 2, 3]);
+    }
+}

@@ -1,0 +1,156 @@
+//! Processors that look at the history: each changes one row of scores `[V]` in place, minus infinity forbids a token.
+//!
+//! Semantics are those of the class of the same name in transformers 4.46.3 (`generation/logits_process.py`). Greedy and sampling
+//! hand in raw logits, beam search log-probabilities. Histories hold the prompt and the new tokens so far; ids outside the
+//! vocabulary are passed over.
+
+const FORBIDDEN: f32 = f32::NEG_INFINITY;
+
+fn forbid(scores: &mut [f32], tokens: impl IntoIterator<Item = u32>) {
+    for token in tokens {
+        if let Some(score) = scores.get_mut(token as usize) {
+            *score = FORBIDDEN;
+        }
+    }
+}
+
+/// Every token that occurred, once: `s * penalty` below zero, else `s / penalty` (CTRL, arXiv 1909.05858).
+pub fn repetition_penalty(scores: &mut [f32], history: &[u32], penalty: f32) {
+    let mut seen = history.to_vec();
+    seen.sort_unstable();
+    seen.dedup();
+    for token in seen {
+        if let Some(score) = scores.get_mut(token as usize) {
+            *score = if *score < 0.0 { *score * penalty } else { *score / penalty };
+        }
+    }
+}
+
+/// Forbids every token that would complete an n-gram that already stands in the history; `size` 1 forbids all that occurred.
+pub fn no_repeat_ngram(scores: &mut [f32], history: &[u32], size: usize) {
+    if history.len() + 1 < size {
+        return;
+    }
+    let prefix = &history[history.len() + 1 - size..];
+    let again = history.windows(size).filter(|ngram| ngram[..size - 1] == *prefix);
+    forbid(scores, again.map(|ngram| ngram[size - 1]));
+}
+
+/// Forbids the last token of each word whose other tokens end the history; a word longer than the whole history does not count yet.
+pub fn bad_words(scores: &mut [f32], history: &[u32], words: &[Vec<u32>]) {
+    for word in words {
+        if let Some((&last, prefix)) = word.split_last()
+            && (prefix.is_empty() || (word.len() <= history.len() && history.ends_with(prefix)))
+        {
+            forbid(scores, [last]);
+        }
+    }
+}
+
+/// Forbids the end-of-sequence tokens while the history is shorter than `min_length` tokens (prompt counted).
+pub fn min_length(scores: &mut [f32], history: &[u32], min_length: usize, eos: &[u32]) {
+    if history.len() < min_length {
+        forbid(scores, eos.iter().copied());
+    }
+}
+
+/// Leaves only `tokens`, at score 0, when the history is exactly `at` tokens long: the first token after a lone
+/// start token (`at` 1), or the last one (`at` the longest length minus 1).
+pub fn forced(scores: &mut [f32], history: &[u32], at: usize, tokens: &[u32]) {
+    if history.len() == at {
+        scores.fill(FORBIDDEN);
+        for &token in tokens {
+            scores[token as usize] = 0.0;
+        }
+    }
+}
+
+/// Forbids the tokens at every place.
+pub fn suppress(scores: &mut [f32], tokens: &[u32]) {
+    forbid(scores, tokens.iter().copied());
+}
+
+/// Forbids the tokens when the history is exactly `at` tokens long.
+pub fn suppress_at(scores: &mut [f32], history: &[u32], at: usize, tokens: &[u32]) {
+    if history.len() == at {
+        suppress(scores, tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OFF: f32 = FORBIDDEN;
+
+    #[test]
+    fn a_repeated_token_is_penalised_once_by_the_sign_of_its_score() {
+        let mut scores = [2.0, -2.0, 1.0, 0.5];
+        repetition_penalty(&mut scores, &[0, 1, 0, 0, 9], 2.0);
+        assert_eq!(scores, [1.0, -4.0, 1.0, 0.5]);
+    }
+
+    #[test]
+    fn a_bigram_that_occurred_is_not_completed_again() {
+        let mut scores = [0.0; 4];
+        no_repeat_ngram(&mut scores, &[1, 2, 1, 3, 1], 2);
+        assert_eq!(scores, [0.0, 0.0, OFF, OFF]);
+    }
+
+    #[test]
+    fn n_gram_sizes_at_the_edge_of_the_history() {
+        let mut scores = [0.0; 3];
+        no_repeat_ngram(&mut scores, &[1, 2], 3);
+        no_repeat_ngram(&mut scores, &[1], 3);
+        assert_eq!(scores, [0.0; 3]);
+        no_repeat_ngram(&mut scores, &[0, 2], 1);
+        assert_eq!(scores, [OFF, 0.0, OFF]);
+    }
+
+    #[test]
+    fn a_bad_word_is_stopped_at_its_last_token_only_after_its_first_ones() {
+        let words = vec![vec![0], vec![1, 2], vec![1, 1, 3]];
+        let mut scores = [0.0; 4];
+        bad_words(&mut scores, &[3, 1], &words);
+        assert_eq!(scores, [OFF, 0.0, OFF, 0.0]);
+        let mut scores = [0.0; 4];
+        bad_words(&mut scores, &[3, 1, 1], &words);
+        assert_eq!(scores, [OFF, 0.0, OFF, OFF]);
+    }
+
+    #[test]
+    fn a_bad_word_longer_than_the_history_does_not_count_yet() {
+        // Transformers skips it although its first token stands there already.
+        let mut scores = [0.0; 3];
+        bad_words(&mut scores, &[1], &[vec![1, 2]]);
+        assert_eq!(scores, [0.0; 3]);
+    }
+
+    #[test]
+    fn the_end_is_held_back_below_the_minimum_length_only() {
+        let mut scores = [0.0; 3];
+        min_length(&mut scores, &[1, 1], 2, &[0, 2, 7]);
+        assert_eq!(scores, [0.0; 3]);
+        min_length(&mut scores, &[1], 2, &[0, 2, 7]);
+        assert_eq!(scores, [OFF, 0.0, OFF]);
+    }
+
+    #[test]
+    fn a_forced_token_is_alone_at_its_place() {
+        let mut scores = [3.0, 2.0, 1.0];
+        forced(&mut scores, &[5], 2, &[1]);
+        assert_eq!(scores, [3.0, 2.0, 1.0]);
+        forced(&mut scores, &[5, 6], 2, &[1, 2]);
+        assert_eq!(scores, [OFF, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn suppressed_tokens_are_off_always_or_at_the_beginning() {
+        let mut scores = [3.0, 2.0, 1.0];
+        suppress(&mut scores, &[1, 9]);
+        suppress_at(&mut scores, &[5, 6], 1, &[0]);
+        assert_eq!(scores, [3.0, OFF, 1.0]);
+        suppress_at(&mut scores, &[5], 1, &[0]);
+        assert_eq!(scores, [OFF, OFF, 1.0]);
+    }
+}

@@ -1,0 +1,264 @@
+//! From options to what decoding uses: every default filled in, every value checked.
+
+use crate::error::OptionsError;
+use crate::options::{BeamLength, EarlyStopping, GenerationOptions};
+
+/// Total length when nothing limits it (transformers' own default, prompt included).
+pub const DEFAULT_MAX_LENGTH: usize = 20;
+
+/// Seed of the draws when none is given.
+pub const DEFAULT_SEED: u64 = 42;
+
+/// Checked generation parameters with every default written out.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Resolved {
+    /// Longest sequence, prompt included; counts only without `max_new_tokens`.
+    pub max_length: usize,
+    /// Most new tokens.
+    pub max_new_tokens: Option<usize>,
+    /// Shortest sequence, prompt included; counts only without `min_new_tokens`.
+    pub min_length: usize,
+    /// Fewest new tokens.
+    pub min_new_tokens: Option<usize>,
+    /// Beams; 1 is greedy or sampling.
+    pub num_beams: usize,
+    /// Draw instead of taking the best.
+    pub do_sample: bool,
+    /// Outputs per prompt.
+    pub num_return_sequences: usize,
+    /// Divides the scores; 1 is off.
+    pub temperature: f64,
+    /// Best tokens kept; 0 keeps all.
+    pub top_k: usize,
+    /// Mass of best tokens kept; 1 is off.
+    pub top_p: f64,
+    /// Fraction of the best probability a token needs.
+    pub min_p: Option<f64>,
+    /// Mass of typical tokens kept; 1 is off.
+    pub typical_p: f64,
+    /// Least probability; 0 is off.
+    pub epsilon_cutoff: f64,
+    /// Least probability scaled by entropy; 0 is off.
+    pub eta_cutoff: f64,
+    /// Penalty of tokens that occurred; 1 is off.
+    pub repetition_penalty: f64,
+    /// Size of n-grams that must not repeat; 0 is off.
+    pub no_repeat_ngram_size: usize,
+    /// Forbidden token sequences, those that are just an end-of-sequence token left out.
+    pub bad_words_ids: Vec<Vec<u32>>,
+    /// Forbidden tokens.
+    pub suppress_tokens: Vec<u32>,
+    /// Tokens forbidden at the first new place.
+    pub begin_suppress_tokens: Vec<u32>,
+    /// Token after a prompt of one token.
+    pub forced_bos_token_id: Option<u32>,
+    /// Tokens at the last place; empty is off.
+    pub forced_eos_token_id: Vec<u32>,
+    /// Exponent of the length a beam's score is divided by.
+    pub length_penalty: f64,
+    /// When beam search may stop.
+    pub early_stopping: EarlyStopping,
+    /// Which length `length_penalty` acts on.
+    pub beam_length: BeamLength,
+    /// Tokens that end a sequence; may be empty.
+    pub eos_token_id: Vec<u32>,
+    /// Fills up shorter rows; the first end-of-sequence token when not given.
+    pub pad_token_id: Option<u32>,
+    /// Stands in for an empty prompt.
+    pub bos_token_id: Option<u32>,
+    /// Log-softmax after all processors.
+    pub renormalize_logits: bool,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Texts that end a sequence.
+    pub stop_strings: Vec<String>,
+}
+
+/// The length limits of one prompt, in tokens with the prompt counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Tokens of the prompt.
+    pub prompt_len: usize,
+    /// The sequence stops at this length.
+    pub max_length: usize,
+    /// No end-of-sequence token below this length.
+    pub min_length: usize,
+}
+
+impl GenerationOptions {
+    /// Fills in transformers' defaults and checks every value. Out-of-range values are errors even where they would have no effect.
+    ///
+    /// # Errors
+    /// The first parameter that is out of its range or contradicts another.
+    pub fn resolve(&self) -> Result<Resolved, OptionsError> {
+        let eos_token_id = self.eos_token_id.clone().unwrap_or_default();
+        let resolved = Resolved {
+            max_length: self.max_length.unwrap_or(DEFAULT_MAX_LENGTH),
+            max_new_tokens: self.max_new_tokens,
+            min_length: self.min_length.unwrap_or(0),
+            min_new_tokens: self.min_new_tokens,
+            num_beams: self.num_beams.unwrap_or(1),
+            do_sample: self.do_sample.unwrap_or(false),
+            num_return_sequences: self.num_return_sequences.unwrap_or(1),
+            temperature: self.temperature.unwrap_or(1.0),
+            top_k: self.top_k.unwrap_or(50),
+            top_p: self.top_p.unwrap_or(1.0),
+            min_p: self.min_p,
+            typical_p: self.typical_p.unwrap_or(1.0),
+            epsilon_cutoff: self.epsilon_cutoff.unwrap_or(0.0),
+            eta_cutoff: self.eta_cutoff.unwrap_or(0.0),
+            repetition_penalty: self.repetition_penalty.unwrap_or(1.0),
+            no_repeat_ngram_size: self.no_repeat_ngram_size.unwrap_or(0),
+            bad_words_ids: words(self.bad_words_ids.as_deref(), &eos_token_id)?,
+            suppress_tokens: self.suppress_tokens.clone().unwrap_or_default(),
+            begin_suppress_tokens: self.begin_suppress_tokens.clone().unwrap_or_default(),
+            forced_bos_token_id: self.forced_bos_token_id,
+            forced_eos_token_id: self.forced_eos_token_id.clone().unwrap_or_default(),
+            length_penalty: self.length_penalty.unwrap_or(1.0),
+            early_stopping: self.early_stopping.unwrap_or_default(),
+            beam_length: self.beam_length.unwrap_or_default(),
+            pad_token_id: self.pad_token_id.or(eos_token_id.first().copied()),
+            eos_token_id,
+            bos_token_id: self.bos_token_id,
+            renormalize_logits: self.renormalize_logits.unwrap_or(false),
+            seed: self.seed.unwrap_or(DEFAULT_SEED),
+            stop_strings: self.stop_strings.clone().unwrap_or_default(),
+        };
+        resolved.check_ranges()?;
+        resolved.check_outputs()?;
+        Ok(resolved)
+    }
+}
+
+/// Forbidden words without those that are an end-of-sequence token alone (transformers leaves them out as well).
+fn words(given: Option<&[Vec<u32>]>, eos: &[u32]) -> Result<Vec<Vec<u32>>, OptionsError> {
+    let given = given.unwrap_or_default();
+    if given.iter().any(Vec::is_empty) {
+        return Err(OptionsError::OutOfRange {
+            name: "bad_words_ids",
+            value: format!("{given:?}"),
+            rule: "each word needs at least one token; remove the empty one",
+        });
+    }
+    Ok(given.iter().filter(|word| !(word.len() == 1 && eos.contains(&word[0]))).cloned().collect())
+}
+
+impl Resolved {
+    fn check_ranges(&self) -> Result<(), OptionsError> {
+        const ABOVE_ZERO: &str =
+            "it must be a number above 0 (for the most probable token every time, leave do_sample and temperature out)";
+        const UNIT: &str = "it must be above 0 and at most 1 (1 switches it off)";
+        const CUTOFF: &str = "it must be at least 0 and below 1 (0 switches it off)";
+        const AT_LEAST_ONE: &str = "it must be at least 1";
+        let min_p = self.min_p.unwrap_or(0.0);
+        let positive = |x: f64| x > 0.0 && x.is_finite();
+        let unit = |x: f64| x > 0.0 && x <= 1.0;
+        let checks: [(bool, &'static str, String, &'static str); 12] = [
+            (positive(self.temperature), "temperature", self.temperature.to_string(), ABOVE_ZERO),
+            (unit(self.top_p), "top_p", self.top_p.to_string(), UNIT),
+            ((0.0..=1.0).contains(&min_p), "min_p", min_p.to_string(), "it must be between 0 and 1"),
+            (unit(self.typical_p), "typical_p", self.typical_p.to_string(), UNIT),
+            ((0.0..1.0).contains(&self.epsilon_cutoff), "epsilon_cutoff", self.epsilon_cutoff.to_string(), CUTOFF),
+            ((0.0..1.0).contains(&self.eta_cutoff), "eta_cutoff", self.eta_cutoff.to_string(), CUTOFF),
+            (
+                positive(self.repetition_penalty),
+                "repetition_penalty",
+                self.repetition_penalty.to_string(),
+                "it must be a number above 0 (1 switches it off)",
+            ),
+            (
+                self.length_penalty.is_finite(),
+                "length_penalty",
+                self.length_penalty.to_string(),
+                "it must be a finite number",
+            ),
+            (
+                self.num_beams > 0,
+                "num_beams",
+                self.num_beams.to_string(),
+                "it must be at least 1 (1 is greedy or sampling)",
+            ),
+            (
+                self.num_return_sequences > 0,
+                "num_return_sequences",
+                self.num_return_sequences.to_string(),
+                AT_LEAST_ONE,
+            ),
+            (self.max_new_tokens != Some(0), "max_new_tokens", "0".into(), AT_LEAST_ONE),
+            (
+                self.stop_strings.iter().all(|s| !s.is_empty()),
+                "stop_strings",
+                "\"\"".into(),
+                "an empty text would stop at once; remove it",
+            ),
+        ];
+        match checks.into_iter().find(|(good, ..)| !good) {
+            Some((_, name, value, rule)) => Err(OptionsError::OutOfRange { name, value, rule }),
+            None => Ok(()),
+        }
+    }
+
+    fn check_outputs(&self) -> Result<(), OptionsError> {
+        let (num_return_sequences, num_beams) = (self.num_return_sequences, self.num_beams);
+        if num_beams > 1 && num_return_sequences > num_beams {
+            return Err(OptionsError::MoreOutputsThanBeams { num_return_sequences, num_beams });
+        }
+        if num_beams == 1 && !self.do_sample && num_return_sequences > 1 {
+            return Err(OptionsError::GreedyHasOneOutput { num_return_sequences });
+        }
+        Ok(())
+    }
+
+    /// Checks token ids and beams against V. Ids of `eos_token_id`, `suppress_tokens` and the like outside the vocabulary are harmless and pass.
+    pub(crate) fn check_vocabulary(&self, vocab_size: usize) -> Result<(), OptionsError> {
+        let forced = self.forced_eos_token_id.iter().map(|&t| ("forced_eos_token_id", t));
+        let forced = forced.chain(self.forced_bos_token_id.map(|t| ("forced_bos_token_id", t)));
+        let named = forced.chain(self.bad_words_ids.iter().flatten().map(|&t| ("bad_words_ids", t)));
+        for (name, token) in named {
+            if token as usize >= vocab_size {
+                return Err(OptionsError::TokenOutsideVocabulary { name, token, vocab_size });
+            }
+        }
+        let (num_beams, eos) = (self.num_beams, self.eos_token_id.len());
+        if num_beams > 1 && self.candidates() > num_beams * vocab_size {
+            return Err(OptionsError::VocabularyTooSmall { num_beams, eos, vocab_size });
+        }
+        Ok(())
+    }
+
+    /// Candidates a beam step looks at: enough that all beams can go on although every end-of-sequence token is among them.
+    pub(crate) fn candidates(&self) -> usize {
+        (1 + self.eos_token_id.len()).max(2) * self.num_beams
+    }
+
+    /// Rows one prompt takes in a step.
+    pub(crate) fn width(&self) -> usize {
+        if self.num_beams > 1 { self.num_beams } else { self.num_return_sequences }
+    }
+
+    /// Fewest tokens a warper keeps: with beams one that is no end-of-sequence token must survive.
+    #[must_use]
+    pub fn min_tokens_to_keep(&self) -> usize {
+        if self.num_beams > 1 { self.eos_token_id.len().max(1) + 1 } else { 1 }
+    }
+
+    /// The length limits of prompt number `prompt`, capped by the model's context.
+    ///
+    /// # Errors
+    /// A prompt without room for a single new token: both numbers are named.
+    pub fn limits(&self, prompt: usize, prompt_len: usize, context: usize) -> Result<Limits, OptionsError> {
+        if prompt_len >= context {
+            return Err(OptionsError::PromptTooLong { prompt, length: prompt_len, context });
+        }
+        let max_length = match self.max_new_tokens {
+            Some(new) => prompt_len.saturating_add(new),
+            None if prompt_len >= self.max_length => {
+                return Err(OptionsError::MaxLengthReached { prompt, length: prompt_len, max_length: self.max_length });
+            }
+            None => self.max_length,
+        };
+        let min_length = self.min_new_tokens.map_or(self.min_length, |new| prompt_len.saturating_add(new));
+        Ok(Limits { prompt_len, max_length: max_length.min(context), min_length })
+    }
+}
