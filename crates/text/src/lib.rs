@@ -1,1 +1,33 @@
 //! Everything before token ids: tokenizer, templates, rows, labels, the row ledger.
+//!
+//! Data flows one way. A [`Source`] file is cut into rows ([`read_rows`]), each either a conversation or plain text, or a
+//! [`RowFault`] that names file, line and field. A [`Renderer`] writes a row with the model's [`Template`] and turns it into
+//! token ids with the model's [`Tokenizer`], marking which tokens are learnt. [`prepare`] does that for all rows, decides each
+//! row's side and fate, and keeps the books in a [`Ledger`] whose totals balance.
+//!
+//! The same [`Renderer`] makes training rows, evaluation prompts and the prompts of `generate` and `chat`, so the prompt that is
+//! served is, token for token, the beginning of the row that was trained.
+
+mod error;
+mod ledger;
+mod options;
+mod order;
+mod prepare;
+mod render;
+mod rows;
+mod template;
+mod tokenizer;
+mod whole_file;
+
+pub use error::TextError;
+pub use ledger::{Ledger, LedgerEntry, Outcome, Reason, Totals};
+pub use options::{DataOptions, Dedup, Overlong, Part, Source, Split, SplitBy, TestSize, TrainOn};
+pub use order::epoch_order;
+pub use prepare::{Prepared, TestRow, prepare};
+pub use render::{Example, PromptTokens, Renderer};
+pub use rows::{
+    Content, Fault, FaultKind, Format, Message, Role, Row, RowFault, check_conversation, messages_from_json, read_all, read_rows,
+};
+pub use template::{ChosenTemplate, Template};
+pub use tokenizer::{Encoded, SpecialToken, StreamDecoder, Tokenizer};
+pub use whole_file::{WriteError, write_atomically};

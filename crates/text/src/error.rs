@@ -1,0 +1,156 @@
+//! What can go wrong before a model is needed. Faults of single rows are [`crate::RowFault`]s; they never stop the other rows.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::whole_file::WriteError;
+
+/// An error of the text crate: wrong files, wrong settings, or data that must not be trained on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TextError {
+    /// A file could not be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        #[source]
+        cause: io::Error,
+    },
+    /// A file could not be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The data file is in an encoding other than UTF-8.
+    #[error("{} is written in {encoding}; save it as UTF-8", path.display())]
+    Encoding {
+        /// The file.
+        path: PathBuf,
+        /// The encoding its first bytes announce.
+        encoding: &'static str,
+    },
+    /// The folder has no tokenizer.
+    #[error("{} has no tokenizer: expected tokenizer.json, or vocab.json with merges.txt", dir.display())]
+    TokenizerMissing {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// A tokenizer file is broken.
+    #[error("{}: {cause}", path.display())]
+    TokenizerFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// vocab.json and merges.txt alone do not say how text is cut before merging; that is known for some classes only.
+    #[error(
+        "{}: tokenizer_class {class:?} cannot be built from vocab.json and merges.txt (known: Qwen2Tokenizer, GPT2Tokenizer); \
+         add a tokenizer.json to the folder",
+        dir.display()
+    )]
+    TokenizerClass {
+        /// The folder.
+        dir: PathBuf,
+        /// The class its tokenizer_config.json names, or "" when it names none.
+        class: String,
+    },
+    /// A text could not be tokenised.
+    #[error("the tokenizer failed: {cause}")]
+    Tokenise {
+        /// What the tokenizer answered.
+        cause: String,
+    },
+    /// A template could not be parsed.
+    #[error("template {name} does not parse: {cause}")]
+    TemplateSyntax {
+        /// The template's file or name.
+        name: String,
+        /// What is wrong, with its line.
+        cause: String,
+    },
+    /// The model's folder holds several templates and none is the default.
+    #[error("template {name}: none of the named templates ({}) is called \"default\"; give the path of a Jinja file instead", names.join(", "))]
+    TemplateNames {
+        /// The file that lists them.
+        name: String,
+        /// The names found.
+        names: Vec<String>,
+    },
+    /// A template could not render a conversation.
+    #[error("template {name}: {cause}")]
+    TemplateRender {
+        /// The template's file or name.
+        name: String,
+        /// Its own message (`raise_exception`) or the renderer's.
+        cause: String,
+    },
+    /// The tokenizer names no end-of-sequence token.
+    #[error("the tokenizer names no end-of-sequence token (eos_token in tokenizer_config.json), and {wanted_by} needs one")]
+    NoEos {
+        /// What needs it.
+        wanted_by: String,
+    },
+    /// A setting of the data section makes no sense.
+    #[error("data.{field}: {cause}")]
+    Setting {
+        /// The setting.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        cause: String,
+    },
+    /// `overlong = "refuse"` and rows are longer than `max_length`.
+    #[error(
+        "{rows} rows are longer than max_length = {max_length} tokens (the longest has {longest}, {at}); \
+         raise max_length or set overlong to \"drop\", \"truncate-prompt\" or \"truncate-end\""
+    )]
+    Overlong {
+        /// How many rows.
+        rows: usize,
+        /// Tokens of the longest.
+        longest: usize,
+        /// File and line of the longest.
+        at: String,
+        /// The limit.
+        max_length: usize,
+    },
+    /// Too much of the answers would be lost to `max_length`.
+    #[error(
+        "max_length = {max_length} would lose {:.1} % of the answers' tokens ({lost} of {total}), more than the allowed {:.1} %; \
+         raise max_length, choose overlong = \"truncate-prompt\", or raise max_answer_loss",
+        share * 100.0, limit * 100.0
+    )]
+    AnswersLost {
+        /// Labelled tokens lost.
+        lost: usize,
+        /// Labelled tokens before the limit was applied.
+        total: usize,
+        /// lost / total.
+        share: f64,
+        /// The allowed share.
+        limit: f64,
+        /// The limit of tokens a row.
+        max_length: usize,
+    },
+    /// Nothing is left to train on.
+    #[error("no row is left to train on: {summary}")]
+    NothingToTrain {
+        /// The fates of the rows.
+        summary: String,
+    },
+    /// The ledger does not add up: a bug of this crate.
+    #[error("the ledger holds {entries} entries for {rows} rows; this is a bug of luthier")]
+    Unbalanced {
+        /// Entries in the ledger.
+        entries: usize,
+        /// Rows read.
+        rows: usize,
+    },
+}
+
+impl TextError {
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> TextError {
+        let path = path.into();
+        move |cause| TextError::Read { path, cause }
+    }
+}

@@ -1,0 +1,69 @@
+//! A window on a file: only the bytes from the current piece on are held.
+
+use std::io::{self, Read};
+
+const CHUNK: usize = 1 << 18;
+
+pub(super) struct Window<R> {
+    reader: R,
+    buffer: Vec<u8>,
+    start: usize,
+    ended: bool,
+}
+
+impl<R: Read> Window<R> {
+    pub(super) fn new(reader: R) -> Self {
+        Window { reader, buffer: Vec::new(), start: 0, ended: false }
+    }
+
+    /// The byte `i` places after the current position, `None` past the end.
+    #[inline]
+    pub(super) fn at(&mut self, i: usize) -> io::Result<Option<u8>> {
+        while self.start + i >= self.buffer.len() {
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(self.buffer[self.start + i]))
+    }
+
+    /// Distance to the next `byte`, or to the end.
+    pub(super) fn find(&mut self, byte: u8) -> io::Result<usize> {
+        let mut searched = 0;
+        loop {
+            let seen = &self.buffer[self.start + searched..];
+            if let Some(i) = seen.iter().position(|b| *b == byte) {
+                return Ok(searched + i);
+            }
+            searched += seen.len();
+            if !self.fill()? {
+                return Ok(searched);
+            }
+        }
+    }
+
+    /// The next `length` bytes, which must have been seen.
+    pub(super) fn slice(&self, length: usize) -> &[u8] {
+        &self.buffer[self.start..(self.start + length).min(self.buffer.len())]
+    }
+
+    /// Moves past `count` bytes, at most to the end of what has been seen.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start = (self.start + count).min(self.buffer.len());
+    }
+
+    fn fill(&mut self) -> io::Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        if self.start >= CHUNK {
+            self.buffer.drain(..self.start);
+            self.start = 0;
+        }
+        let before = self.buffer.len();
+        let read = self.reader.by_ref().take(CHUNK as u64).read_to_end(&mut self.buffer)?;
+        debug_assert_eq!(self.buffer.len(), before + read);
+        self.ended = read == 0;
+        Ok(!self.ended)
+    }
+}

@@ -1,0 +1,87 @@
+//! Templates, rendered as transformers renders them.
+
+mod tiny;
+
+use std::fs;
+
+use luthier_text::{Message, Template, TextError};
+
+fn conversation() -> Vec<Message> {
+    vec![Message::user("燈會唱歌嗎？"), Message::assistant("會。")]
+}
+
+#[test]
+fn the_alpaca_wording_is_that_of_stanford() {
+    let template = Template::alpaca(&tiny::byte_level()).unwrap();
+    let with_input = [Message::instruction("翻譯".into(), "燈".into())];
+    assert_eq!(
+        template.render(&with_input, true).unwrap(),
+        "Below is an instruction that describes a task, paired with an input that provides further context. Write a response that \
+         appropriately completes the request.\n\n### Instruction:\n翻譯\n\n### Input:\n燈\n\n### Response:"
+    );
+    let without = [Message::instruction("唱歌".into(), String::new()), Message::assistant("啦")];
+    assert_eq!(
+        template.render(&without, false).unwrap(),
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n\
+         ### Instruction:\n唱歌\n\n### Response:啦<|endoftext|>"
+    );
+}
+
+#[test]
+fn later_turns_of_alpaca_repeat_the_headings() {
+    let template = Template::alpaca(&tiny::byte_level()).unwrap();
+    let messages = [Message::system("簡短。"), Message::user("一"), Message::assistant("1"), Message::user("二")];
+    let text = template.render(&messages, true).unwrap();
+    assert_eq!(text, "簡短。\n\n### Instruction:\n一\n\n### Response:1<|endoftext|>\n\n### Instruction:\n二\n\n### Response:");
+}
+
+#[test]
+fn blocks_are_trimmed_and_the_last_line_break_dropped_as_in_transformers() {
+    let source = "{% for m in messages %}\n    {% if m.role == 'user' %}\n{{ m.content }}|\n    {% endif %}\n{% endfor %}\n";
+    let template = Template::from_source("t", source, &tiny::byte_level()).unwrap();
+    assert_eq!(template.render(&conversation(), false).unwrap(), "燈會唱歌嗎？|\n");
+}
+
+#[test]
+fn generation_blocks_loop_controls_and_python_methods_work() {
+    let source = "{% for m in messages %}{% if m['content'].startswith('x') %}{% continue %}{% endif %}\
+        {%- generation -%} {{ m.content.strip() }} {%- endgeneration -%}{% break %}{% endfor %}{{ tools is none }}{{ ' '.join(['a', 'b']) }}";
+    let template = Template::from_source("t", source, &tiny::byte_level()).unwrap();
+    assert_eq!(template.render(&[Message::user("x"), Message::user(" 燈 ")], false).unwrap(), "燈Truea b");
+}
+
+#[test]
+fn a_template_that_refuses_is_quoted_and_one_that_never_ends_is_stopped() {
+    let tokenizer = tiny::byte_level();
+    let refusing = Template::from_source("t.jinja", "{{ raise_exception('System role not supported') }}", &tokenizer).unwrap();
+    let message = refusing.render(&conversation(), false).unwrap_err().to_string();
+    assert!(message.contains("t.jinja") && message.contains("System role not supported"), "{message}");
+    let looping = "{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}";
+    let looping = Template::from_source("loop.jinja", looping, &tokenizer).unwrap();
+    let message = looping.render(&conversation(), false).unwrap_err().to_string();
+    assert!(message.contains("loop.jinja") && message.contains("never end"), "{message}");
+    let error = Template::from_source("bad.jinja", "line one\n{% if %}", &tokenizer).unwrap_err();
+    assert!(matches!(error, TextError::TemplateSyntax { .. }));
+    assert!(error.to_string().contains("bad.jinja") && error.to_string().contains("line 2"), "{error}");
+}
+
+#[test]
+fn the_models_template_is_found_in_either_place_and_its_absence_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let tokenizer = tiny::byte_level();
+    let choose = || Template::choose("model", folder.path(), &tokenizer);
+    let chosen = choose().unwrap();
+    assert_eq!(chosen.template.name(), "alpaca");
+    assert!(chosen.notice.unwrap().contains("no chat template"));
+    let config = r#"{"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]}"#;
+    fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
+    assert_eq!(choose().unwrap().template.source(), "D");
+    fs::write(folder.path().join("tokenizer_config.json"), r#"{"chat_template": [{"name": "rag", "template": "R"}]}"#).unwrap();
+    assert!(choose().unwrap_err().to_string().contains("rag"));
+    fs::write(folder.path().join("chat_template.jinja"), "J").unwrap();
+    let chosen = choose().unwrap();
+    assert_eq!((chosen.template.source(), chosen.notice), ("J", None));
+    let path = folder.path().join("chat_template.jinja");
+    assert_eq!(Template::choose(path.to_str().unwrap(), "", &tokenizer).unwrap().template.source(), "J");
+    assert!(Template::choose("no/such.jinja", "", &tokenizer).unwrap_err().to_string().contains("no/such.jinja"));
+}
