@@ -10,7 +10,6 @@ import argparse
 import os
 from pathlib import Path
 
-os.environ["PYTHONHASHSEED"] = "0"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import torch

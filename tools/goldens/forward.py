@@ -72,7 +72,8 @@ def generate(model, prompt, **arguments):
         new = sequence[len(prompt):]
         end = next((at + 1 for at, token in enumerate(new) if token in eos), len(new))
         score = numbers(output.sequences_scores[i].item()) if arguments.get("num_beams", 1) > 1 else None
-        outputs.append({"tokens": new[:end], "score": score, "finish_reason": "stop" if end and new[end - 1] in eos else "length"})
+        reason = "stop" if new[end - 1] in eos else "length"
+        outputs.append({"tokens": new[:end], "score": score, "finish_reason": reason})
     return {"prompt": prompt, "args": arguments, "outputs": outputs}
 
 

@@ -79,7 +79,8 @@ def main():
     rows = json.loads(arguments.data.read_text(encoding="utf-8"))[:arguments.rows]
     rows = [render(tokenizer, row, arguments.length) for row in rows]
     with tempfile.TemporaryDirectory() as scratch:
-        trainer = InOrder(model=model, train_dataset=rows, data_collator=DataCollatorForSeq2Seq(tokenizer, padding=True), args=TrainingArguments(
+        collator = DataCollatorForSeq2Seq(tokenizer, padding=True)
+        trainer = InOrder(model=model, train_dataset=rows, data_collator=collator, args=TrainingArguments(
             output_dir=scratch, per_device_train_batch_size=arguments.batch, gradient_accumulation_steps=arguments.accumulation,
             num_train_epochs=1, learning_rate=arguments.learning_rate, lr_scheduler_type="constant", logging_steps=1, save_strategy="no",
             report_to=[], use_cpu=True, disable_tqdm=True, seed=0, group_by_length=arguments.group_by_length,

@@ -26,7 +26,8 @@ def trained_model(method, shape, rank):
     model_class, config_class, settings = SHAPES[shape]
     model = model_class(config_class(**settings, use_cache=False))
     if method == "lora":
-        model = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"))
+        model = get_peft_model(model, LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules="all-linear",
+                                                 task_type="CAUSAL_LM"))
     return model.train()
 
 
