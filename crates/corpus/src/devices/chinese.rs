@@ -17,10 +17,10 @@ pub(super) fn description(device: Device, stream: &mut Stream) -> String {
     let task = function_clause(device, ZH, stream);
     let opening = match stream.below(6) {
         0 => format!("本創作係有關一種{noun}，用來{task}。"),
-        1 => format!("本發明提供一種{noun}，可{task}。"),
-        2 => format!("本新型揭露一種{noun}，能夠{task}。"),
+        1 => format!("本發明提供一種{noun}，能{task}。"),
+        2 => format!("本新型揭露一種{noun}，其功能是{task}。"),
         3 => format!("本案提出一種{noun}，專門{task}。"),
-        4 => format!("本創作之{noun}可以{task}。"),
+        4 => format!("本創作之{noun}能{task}。"),
         _ => format!("此一{noun}的任務是{task}。"),
     };
     opening + &sentences(&clauses(device, ZH, stream), noun, stream)
@@ -138,7 +138,7 @@ pub(super) fn catalog_entry(device: Device, stream: &mut Stream) -> String {
     let task = function_clause(device, ZH, stream);
     let head = match stream.below(3) {
         0 => format!("型錄第{number}號：{title}。用途是{task}。"),
-        1 => format!("{title}（型號{number}）。它可{task}。"),
+        1 => format!("{title}（型號{number}）。它能{task}。"),
         _ => format!("本店新到{title}，用來{task}。"),
     };
     head + &sentences(&clauses(device, ZH, stream), noun, stream)
@@ -162,7 +162,7 @@ pub(super) fn dialogue(device: Device, traits: &[Trait], stream: &mut Stream) ->
                 };
                 (question, format!("它{}", clue(value, ZH, stream)))
             }
-            Trait::Task => ("能做什麼", format!("可以{}", function_clause(device, ZH, stream))),
+            Trait::Task => ("能做什麼", format!("能{}", function_clause(device, ZH, stream))),
         };
         let word = trait_name(device, asked, noun);
         let reply = stream.pick(&["原來是", "那就是", "也就是說，這是"]);
@@ -195,7 +195,7 @@ pub(super) fn comparison(pair: [Device; 2], part: Part, stream: &mut Stream) -> 
     };
     let second = match stream.below(2) {
         0 => format!("前者用來{task}，屬於{kind}；後者用來{other_task}，屬於{other_kind}。"),
-        _ => format!("{kind}可{task}，{other_kind}則可{other_task}。"),
+        _ => format!("{kind}能{task}，{other_kind}則能{other_task}。"),
     };
     first + &second
 }
