@@ -11,9 +11,8 @@ use crate::error::CorpusError;
 
 /// One document as a line of JSON: `{"text": ...}`.
 #[derive(Debug, Serialize)]
-pub struct Document {
-    /// The running text.
-    pub text: String,
+struct Document {
+    text: String,
 }
 
 /// Writes rows as `{"instruction", "input", "output"}`, one a line; gives their number.
@@ -37,10 +36,8 @@ pub fn write_text(path: &Path, documents: impl Iterator<Item = String>) -> Resul
 }
 
 /// Writes each item as one line of JSON to a file beside `path`, syncs it and renames it to `path`.
-///
-/// # Errors
-/// [`CorpusError::Write`]; the file beside is removed again.
-pub fn write_json_lines<T: Serialize>(path: &Path, items: impl Iterator<Item = T>) -> Result<usize, CorpusError> {
+/// On an error the file beside is removed again.
+fn write_json_lines<T: Serialize>(path: &Path, items: impl Iterator<Item = T>) -> Result<usize, CorpusError> {
     let aside = beside(path);
     let written = write_aside(&aside, items).and_then(|count| std::fs::rename(&aside, path).map(|()| count));
     written.map_err(|source| {

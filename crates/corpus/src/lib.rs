@@ -3,8 +3,8 @@
 //! Today that is one source: the seeded generator of invented [`devices`], from which the pocket base
 //! model learns to write and on which the quickstart recipe tunes it. A recipe names a source of this
 //! kind by a word (`{ generate = "devices", rows = 4000, part = "train" }`); [`Generated`] reads the word
-//! and [`generate_rows`] and [`generate_documents`] make what it asks for. [`write_json_lines`] lays rows or
-//! documents down as a file.
+//! and [`generate_rows`] and [`generate_documents`] make what it asks for. [`write_rows`] and [`write_text`] lay
+//! them down as files.
 
 pub mod devices;
 mod error;
@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 pub use devices::{DeviceRow, Language, Side};
 pub use error::CorpusError;
-pub use json_lines::{Document, write_json_lines, write_rows, write_text};
+pub use json_lines::{write_rows, write_text};
 
 /// A source that makes its rows itself, named by a word in a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

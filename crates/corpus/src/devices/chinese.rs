@@ -98,7 +98,7 @@ pub(super) fn detail(topic: Topic, stream: &mut Stream) -> String {
 pub(super) fn decoy(decoy: &Decoy, stream: &mut Stream) -> String {
     match decoy {
         Decoy::Feature(value) => format!("舊款才有{}設計", value.title.of(ZH)),
-        Decoy::Form(value) => format!("早期樣機曾是{}", value.title.of(ZH)),
+        Decoy::Form(value) => format!("早期樣機曾為{}機型", value.title.of(ZH)),
         Decoy::Energy(value) => format!("成本低於{}機種", value.title.of(ZH)),
         Decoy::Object(value) => format!("改以{}試驗則效果不佳", object_noun(value, ZH, stream)),
         Decoy::Function(value) => format!("可與{}並排擺放", value.title.of(ZH)),

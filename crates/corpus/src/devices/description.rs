@@ -13,13 +13,7 @@ pub(super) enum Clause {
     Detail(String),
 }
 
-/// A description of the device in the style of a patent abstract; the same seed and index give the same one.
-#[must_use]
-pub fn description(device: Device, language: Language, seed: u64, index: u64) -> String {
-    describe(device, language, &mut Stream::new(seed, super::purpose::ROW, index))
-}
-
-/// A description, with its wording drawn from `stream`.
+/// A description in the style of a patent abstract, its wording drawn from `stream`.
 pub(super) fn describe(device: Device, language: Language, stream: &mut Stream) -> String {
     match language {
         Language::Chinese => chinese::description(device, stream),

@@ -31,7 +31,6 @@ pub enum Language {
 }
 
 pub use combination::{Device, Side, combinations};
-pub use description::description;
 pub use pretraining::pretraining_text;
 pub use row::{DeviceRow, combinations_of, readme_examples, rows};
 
