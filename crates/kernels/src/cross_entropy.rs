@@ -1,7 +1,7 @@
 //! Softmax over the vocabulary: negative log-likelihood with its gradient, and log-probabilities.
 
 use crate::exp::exp;
-use crate::simd::{self, LANES, vectorised};
+use crate::simd::{self, Vector, vectorised};
 use crate::threads::{self, row_chunk, rows_of};
 
 /// Elements summed in single precision before the sum moves to double.
@@ -47,30 +47,25 @@ pub fn log_softmax(logits: &[f32], v: usize, out: &mut [f32]) {
     });
 }
 
+/// Sum of `e^(x - max)` over a block, the terms left in `terms`.
 #[inline(always)]
-fn sum_exp_block(block: &[f32], max: f32) -> f32 {
-    let mut acc = [0.0f32; LANES];
-    let (lanes, rest) = block.as_chunks::<LANES>();
-    for x in lanes {
-        for i in 0..LANES {
-            acc[i] += exp(x[i] - max);
-        }
+fn sum_exp_block<V: Vector>(block: &[f32], max: f32, terms: &mut [f32]) -> f32 {
+    for (t, x) in terms.iter_mut().zip(block) {
+        *t = exp(*x - max);
     }
-    for (x, a) in rest.iter().zip(&mut acc) {
-        *a += exp(*x - max);
-    }
-    simd::sum_lanes(acc)
+    simd::sum::<V>(terms)
 }
 
 vectorised! {
     fn max_of(row: &[f32]) -> f32 {
-        simd::max(row)
+        simd::max::<V>(row)
     }
 
     fn sum_exp(row: &[f32], max: f32) -> f64 {
         let mut total = 0.0;
+        let mut terms = [0.0; BLOCK];
         for block in row.chunks(BLOCK) {
-            total += f64::from(sum_exp_block(block, max));
+            total += f64::from(sum_exp_block::<V>(block, max, &mut terms[..block.len()]));
         }
         total
     }
@@ -78,19 +73,10 @@ vectorised! {
     fn exp_in_place(row: &mut [f32], max: f32) -> f64 {
         let mut total = 0.0;
         for block in row.chunks_mut(BLOCK) {
-            let mut acc = [0.0f32; LANES];
-            let (lanes, rest) = block.as_chunks_mut::<LANES>();
-            for x in lanes {
-                for i in 0..LANES {
-                    x[i] = exp(x[i] - max);
-                    acc[i] += x[i];
-                }
-            }
-            for (x, a) in rest.iter_mut().zip(&mut acc) {
+            for x in block.iter_mut() {
                 *x = exp(*x - max);
-                *a += *x;
             }
-            total += f64::from(simd::sum_lanes(acc));
+            total += f64::from(simd::sum::<V>(block));
         }
         total
     }

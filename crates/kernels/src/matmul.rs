@@ -7,7 +7,7 @@
 
 use gemm::Parallelism;
 
-use crate::simd::{LANES, sum_lanes, vectorised};
+use crate::simd::{LANES, load_part, sum_lanes, vectorised};
 use crate::threads;
 
 /// A product `c[m, n] = alpha * a[m, k] b[k, n] + beta * c`. Strides are in elements: (from row to row, from column to column).
@@ -77,7 +77,7 @@ impl MatMul {
 }
 
 /// Rows of `a` up to which a product streams the weight instead of packing it.
-pub const FEW_ROWS: usize = 4;
+pub const FEW_ROWS: usize = 16;
 
 /// Multiply-adds below which a product stays on its thread.
 const WORTH_THREADS: usize = 1 << 18;
@@ -176,53 +176,55 @@ impl threads::Rows for ChunkedRows<'_> {
     }
 }
 
-/// Up to [`WEIGHTS`] columns of the product, from column `first`; `out: [columns, m]`.
+/// Up to [`WEIGHTS`] columns of the product, from column `first`; `out: [columns, m]`. Rows go four at a time.
 fn columns_of(spec: &MatMul, a: &[f32], b: &[f32], first: usize, out: &mut [f32]) {
-    let k = spec.k;
+    let (m, k) = (spec.m, spec.k);
     let row = |i: usize| &a[i * spec.a_strides.0..][..k];
     let weight = |j: usize| &b[(first + j) * spec.b_strides.1..][..k];
-    let columns = out.len() / spec.m;
-    if columns == WEIGHTS {
-        let w = [weight(0), weight(1), weight(2), weight(3)];
-        match spec.m {
-            1 => inner_products::<1, WEIGHTS>([row(0)], w, out),
-            2 => inner_products::<2, WEIGHTS>([row(0), row(1)], w, out),
-            3 => inner_products::<3, WEIGHTS>([row(0), row(1), row(2)], w, out),
-            _ => inner_products::<4, WEIGHTS>([row(0), row(1), row(2), row(3)], w, out),
-        }
-    } else {
+    let columns = out.len() / m;
+    if columns < WEIGHTS {
         for j in 0..columns {
-            for i in 0..spec.m {
-                inner_products::<1, 1>([row(i)], [weight(j)], &mut out[j * spec.m + i..][..1]);
+            for i in 0..m {
+                inner_products::<1, 1>([row(i)], [weight(j)], &mut out[j * m + i..], m);
             }
         }
+        return;
+    }
+    let w = [weight(0), weight(1), weight(2), weight(3)];
+    let mut i = 0;
+    while i < m {
+        let out = &mut out[i..];
+        match m - i {
+            1 => inner_products::<1, WEIGHTS>([row(i)], w, out, m),
+            2 => inner_products::<2, WEIGHTS>([row(i), row(i + 1)], w, out, m),
+            3 => inner_products::<3, WEIGHTS>([row(i), row(i + 1), row(i + 2)], w, out, m),
+            _ => inner_products::<4, WEIGHTS>([row(i), row(i + 1), row(i + 2), row(i + 3)], w, out, m),
+        }
+        i += 4;
     }
 }
 
 vectorised! {
-    /// `out[j, i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `M` or `J`.
-    fn inner_products<const M: usize, const J: usize>(x: [&[f32]; M], w: [&[f32]; J], out: &mut [f32]) {
+    /// `out[j * step + i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `M` or `J`.
+    fn inner_products<const M: usize, const J: usize>(x: [&[f32]; M], w: [&[f32]; J], out: &mut [f32], step: usize) {
         let k = w[0].len();
-        let mut acc = [[[0.0f32; LANES]; M]; J];
+        let mut acc = [[V::splat(0.0); M]; J];
         let mut at = 0;
         while at + LANES <= k {
             for j in 0..J {
-                let w: &[f32; LANES] = w[j][at..at + LANES].try_into().expect("LANES elements");
+                let w = V::load(w[j][at..at + LANES].try_into().expect("LANES elements"));
                 for i in 0..M {
-                    let x: &[f32; LANES] = x[i][at..at + LANES].try_into().expect("LANES elements");
-                    for l in 0..LANES {
-                        acc[j][i][l] = x[l].mul_add(w[l], acc[j][i][l]);
-                    }
+                    acc[j][i] = V::load(x[i][at..at + LANES].try_into().expect("LANES elements")).mul_add(w, acc[j][i]);
                 }
             }
             at += LANES;
         }
         for j in 0..J {
             for i in 0..M {
-                for l in 0..k - at {
-                    acc[j][i][l] = x[i][at + l].mul_add(w[j][at + l], acc[j][i][l]);
+                if at < k {
+                    acc[j][i] = load_part::<V>(&x[i][at..], 0.0).mul_add(load_part(&w[j][at..], 0.0), acc[j][i]);
                 }
-                out[j * M + i] = sum_lanes(acc[j][i]);
+                out[j * step + i] = sum_lanes(acc[j][i]);
             }
         }
     }

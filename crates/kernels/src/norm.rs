@@ -1,6 +1,6 @@
 //! Root mean square norm (RMSNorm, arXiv 1910.07467): `y = x / sqrt(mean(x^2) + eps) * w`, row by row.
 
-use crate::simd::{dot, sum_of2, vectorised};
+use crate::simd::{Vector, dot, dot3, vectorised};
 use crate::threads::{self, row_chunk, rows_of};
 
 /// `x: [N, C], w: [C] -> y: [N, C]`; `inv_rms: [N]` is kept for the backward. `eps` stands inside the root.
@@ -67,8 +67,8 @@ fn rows_and_width(what: &str, elements: usize, c: usize) -> (usize, usize) {
 }
 
 #[inline(always)]
-fn norm_row(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv: &mut f32) {
-    let s = 1.0 / (dot(x, x) / x.len() as f32 + eps).sqrt();
+fn norm_row<V: Vector>(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv: &mut f32) {
+    let s = 1.0 / (dot::<V>(x, x) / x.len() as f32 + eps).sqrt();
     for ((y, x), w) in y.iter_mut().zip(x).zip(w) {
         *y = x * s * w;
     }
@@ -79,7 +79,7 @@ vectorised! {
     fn norm_rows(x: &[f32], w: &[f32], eps: f32, y: &mut [f32], inv_rms: &mut [f32]) {
         let c = w.len();
         for ((x, y), inv) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).zip(inv_rms) {
-            norm_row(x, w, eps, y, inv);
+            norm_row::<V>(x, w, eps, y, inv);
         }
     }
 
@@ -91,7 +91,7 @@ vectorised! {
             for ((s, x), d) in sum.iter_mut().zip(x).zip(delta) {
                 *s = x + d;
             }
-            norm_row(sum, w, eps, y, inv);
+            norm_row::<V>(sum, w, eps, y, inv);
         }
     }
 
@@ -99,18 +99,7 @@ vectorised! {
         let c = w.len();
         let rows = x.chunks_exact(c).zip(dy.chunks_exact(c)).zip(dx.chunks_exact_mut(c)).zip(inv_rms);
         for (((x, dy), dx), &s) in rows {
-            let mut i = 0;
-            let mut g_x = 0.0;
-            // Blocks keep the three-way product in registers with a fixed order.
-            while i < c {
-                let end = (i + 1024).min(c);
-                let mut weighted = [0.0f32; 1024];
-                for ((g, w), dy) in weighted.iter_mut().zip(&w[i..end]).zip(&dy[i..end]) {
-                    *g = w * dy;
-                }
-                g_x += sum_of2(&weighted[..end - i], &x[i..end], f32::mul_add);
-                i = end;
-            }
+            let g_x = dot3::<V>(w, dy, x);
             let along = -s * s * s * g_x / c as f32;
             if beta == 0.0 {
                 for (((dx, x), w), dy) in dx.iter_mut().zip(x).zip(w).zip(dy) {

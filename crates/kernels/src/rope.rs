@@ -28,10 +28,11 @@ vectorised! {
             let (cos, sin) = angles.split_at(half);
             for (x, y) in x.chunks_exact(head_size).zip(y.chunks_exact_mut(head_size)) {
                 let ((x0, x1), (y0, y1)) = (x.split_at(half), y.split_at_mut(half));
-                for i in 0..half {
-                    let s = sign * sin[i];
-                    y0[i] = x0[i] * cos[i] - x1[i] * s;
-                    y1[i] = x1[i] * cos[i] + x0[i] * s;
+                let inputs = x0.iter().zip(x1).zip(cos.iter().zip(sin));
+                for (((x0, x1), (cos, sin)), (y0, y1)) in inputs.zip(y0.iter_mut().zip(y1)) {
+                    let sin = sign * sin;
+                    *y0 = x0 * cos - x1 * sin;
+                    *y1 = x1 * cos + x0 * sin;
                 }
             }
         }

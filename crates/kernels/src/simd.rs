@@ -1,11 +1,68 @@
 //! The choice of instruction set at run time, and sums with a fixed order.
 //!
-//! [`vectorised!`] compiles one plain loop three times, with AVX-512, with AVX2 + FMA and with the target's
-//! baseline (NEON on ARM), and picks at run time. The loops use explicit [`LANES`] accumulators, so that the order of
-//! every sum, and with it the result, is the same under all three.
+//! [`vectorised!`] compiles one body three times, with AVX-512, with AVX2 + FMA and with the target's baseline (NEON on
+//! ARM), and picks at run time. Loops over elements are left to the compiler. Sums are written with [`Vector`], sixteen
+//! accumulators under every instruction set, so that their order, and with it the result, is the same under all.
+
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 /// Accumulators of a sum: one AVX-512 register, two AVX2 registers, four NEON registers.
 pub(crate) const LANES: usize = 16;
+
+/// Sixteen numbers in registers.
+pub(crate) trait Vector: Copy {
+    fn splat(x: f32) -> Self;
+    fn load(x: &[f32; LANES]) -> Self;
+    fn store(self, to: &mut [f32; LANES]);
+    fn add(self, other: Self) -> Self;
+    fn mul(self, other: Self) -> Self;
+    /// `self * b + c`, rounded once.
+    fn mul_add(self, b: Self, c: Self) -> Self;
+    /// The greater of each pair; `other` where `self` is not a number.
+    fn max(self, other: Self) -> Self;
+}
+
+/// [`Vector`] without named registers; the compiler finds those of the baseline.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable([f32; LANES]);
+
+impl Vector for Portable {
+    #[inline(always)]
+    fn splat(x: f32) -> Self {
+        Self([x; LANES])
+    }
+
+    #[inline(always)]
+    fn load(x: &[f32; LANES]) -> Self {
+        Self(*x)
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        *to = self.0;
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] + other.0[i]))
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * other.0[i]))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, b: Self, c: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i].mul_add(b.0[i], c.0[i])))
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        Self(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+}
 
 /// What the processor offers.
 #[cfg(target_arch = "x86_64")]
@@ -16,18 +73,20 @@ pub(crate) enum Level {
     Avx512,
 }
 
-/// Looks the processor up once.
+/// Looks the processor up once. The environment variable `LUTHIER_SIMD`, `avx2` or `baseline`, asks for less than it
+/// offers, so that one machine can test every path.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn level() -> Level {
     static LEVEL: std::sync::OnceLock<Level> = std::sync::OnceLock::new();
     *LEVEL.get_or_init(|| {
+        let limit = std::env::var("LUTHIER_SIMD").unwrap_or_default();
         let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
         let avx512 = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl");
-        match (avx2, avx512) {
+        match (avx2 && limit != "baseline", avx512 && limit != "avx2") {
             (true, true) => Level::Avx512,
             (true, false) => Level::Avx2,
             _ => Level::Baseline,
@@ -35,7 +94,8 @@ pub(crate) fn level() -> Level {
     })
 }
 
-/// Defines functions whose body is compiled for each instruction set and chosen when called.
+/// Defines functions whose body is compiled for each instruction set and chosen when called. A body may name the type
+/// `V`, the [`Vector`] of its instruction set.
 macro_rules! vectorised {
     ($(
         $(#[$meta:meta])*
@@ -43,18 +103,19 @@ macro_rules! vectorised {
     )+) => {$(
         $(#[$meta])*
         $vis fn $name $(<$(const $g: usize),+>)? ($($arg: $ty),*) $(-> $ret)? {
+            #[allow(clippy::extra_unused_type_parameters)] // loops left to the compiler do not name V
             #[inline(always)]
-            fn body $(<$(const $g: usize),+>)? ($($arg: $ty),*) $(-> $ret)? $body
+            fn body<V: $crate::simd::Vector $($(, const $g: usize)+)?> ($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 fn avx512 $(<$(const $g: usize),+>)? ($($arg: $ty),*) $(-> $ret)? {
-                    body $(::<$($g),+>)? ($($arg),*)
+                    body::<$crate::simd::Avx512 $($(, $g)+)?> ($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2 $(<$(const $g: usize),+>)? ($($arg: $ty),*) $(-> $ret)? {
-                    body $(::<$($g),+>)? ($($arg),*)
+                    body::<$crate::simd::Avx2 $($(, $g)+)?> ($($arg),*)
                 }
                 match $crate::simd::level() {
                     $crate::simd::Level::Avx512 => {
@@ -70,15 +131,26 @@ macro_rules! vectorised {
                     $crate::simd::Level::Baseline => {}
                 }
             }
-            body $(::<$($g),+>)? ($($arg),*)
+            body::<$crate::simd::Portable $($(, $g)+)?> ($($arg),*)
         }
     )+};
 }
 pub(crate) use vectorised;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// The elements of a vector, one after another.
+#[inline(always)]
+fn lanes<V: Vector>(v: V) -> [f32; LANES] {
+    let mut lanes = [0.0; LANES];
+    v.store(&mut lanes);
+    lanes
+}
 
 /// The sum of the accumulators, as a tree, always in the same order.
 #[inline(always)]
-pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
+pub(crate) fn sum_lanes<V: Vector>(v: V) -> f32 {
+    let mut lanes = lanes(v);
     let mut half = LANES / 2;
     while half > 0 {
         for i in 0..half {
@@ -89,47 +161,78 @@ pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     lanes[0]
 }
 
-/// The greatest accumulator.
+/// The first elements of a vector; the others are `fill`.
 #[inline(always)]
-pub(crate) fn max_lanes(lanes: [f32; LANES]) -> f32 {
-    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+pub(crate) fn load_part<V: Vector>(x: &[f32], fill: f32) -> V {
+    let mut lanes = [fill; LANES];
+    for (lane, x) in lanes.iter_mut().zip(x) {
+        *lane = *x;
+    }
+    V::load(&lanes)
 }
 
-/// Sum over `i` of `term(a[i], b[i])`, `LANES` at a time; a rest shorter than `LANES` goes into the first lanes.
+/// Inner product.
 #[inline(always)]
-pub(crate) fn sum_of2(a: &[f32], b: &[f32], mut term: impl FnMut(f32, f32, f32) -> f32) -> f32 {
-    let mut acc = [0.0f32; LANES];
+pub(crate) fn dot<V: Vector>(a: &[f32], b: &[f32]) -> f32 {
+    let mut acc = [V::splat(0.0); 4];
     let (a_blocks, a_rest) = a.as_chunks::<LANES>();
     let (b_blocks, b_rest) = b.as_chunks::<LANES>();
-    for (x, y) in a_blocks.iter().zip(b_blocks) {
-        for i in 0..LANES {
-            acc[i] = term(x[i], y[i], acc[i]);
+    // Four sums at a time, to hide the latency of an addition.
+    let (a_fours, a_blocks) = a_blocks.as_chunks::<4>();
+    let (b_fours, b_blocks) = b_blocks.as_chunks::<4>();
+    for (x, y) in a_fours.iter().zip(b_fours) {
+        for i in 0..4 {
+            acc[i] = V::load(&x[i]).mul_add(V::load(&y[i]), acc[i]);
         }
     }
-    for (i, (x, y)) in a_rest.iter().zip(b_rest).enumerate() {
-        acc[i] = term(*x, *y, acc[i]);
+    for (x, y) in a_blocks.iter().zip(b_blocks) {
+        acc[0] = V::load(x).mul_add(V::load(y), acc[0]);
     }
-    sum_lanes(acc)
+    if !a_rest.is_empty() {
+        acc[1] = load_part::<V>(a_rest, 0.0).mul_add(load_part(b_rest, 0.0), acc[1]);
+    }
+    sum_lanes(acc[0].add(acc[1]).add(acc[2].add(acc[3])))
 }
 
-/// Inner product with [`LANES`] accumulators.
+/// Sum of the products of three.
 #[inline(always)]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    sum_of2(a, b, f32::mul_add)
+pub(crate) fn dot3<V: Vector>(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
+    let mut acc = [V::splat(0.0); 2];
+    let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    let (c_blocks, c_rest) = c.as_chunks::<LANES>();
+    for (i, ((a, b), c)) in a_blocks.iter().zip(b_blocks).zip(c_blocks).enumerate() {
+        acc[i % 2] = V::load(a).mul(V::load(b)).mul_add(V::load(c), acc[i % 2]);
+    }
+    let rest = load_part::<V>(a_rest, 0.0).mul(load_part(b_rest, 0.0));
+    acc[0] = rest.mul_add(load_part(c_rest, 0.0), acc[0]);
+    sum_lanes(acc[0].add(acc[1]))
+}
+
+/// Sum of the elements.
+#[inline(always)]
+pub(crate) fn sum<V: Vector>(x: &[f32]) -> f32 {
+    let mut acc = V::splat(0.0);
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for block in blocks {
+        acc = acc.add(V::load(block));
+    }
+    sum_lanes(acc.add(load_part(rest, 0.0)))
 }
 
 /// The greatest element; `-inf` for none, and not-a-numbers are passed over.
 #[inline(always)]
-pub(crate) fn max(x: &[f32]) -> f32 {
-    let mut acc = [f32::NEG_INFINITY; LANES];
+pub(crate) fn max<V: Vector>(x: &[f32]) -> f32 {
+    let mut acc = [V::splat(f32::NEG_INFINITY); 4];
     let (blocks, rest) = x.as_chunks::<LANES>();
-    for block in blocks {
-        for i in 0..LANES {
-            acc[i] = if block[i] > acc[i] { block[i] } else { acc[i] };
+    let (fours, blocks) = blocks.as_chunks::<4>();
+    for four in fours {
+        for i in 0..4 {
+            acc[i] = V::load(&four[i]).max(acc[i]);
         }
     }
-    for (lane, v) in acc.iter_mut().zip(rest) {
-        *lane = if *v > *lane { *v } else { *lane };
+    for block in blocks {
+        acc[0] = V::load(block).max(acc[0]);
     }
-    max_lanes(acc)
+    acc[1] = load_part::<V>(rest, f32::NEG_INFINITY).max(acc[1]);
+    lanes(acc[0].max(acc[1]).max(acc[2].max(acc[3]))).into_iter().fold(f32::NEG_INFINITY, f32::max)
 }

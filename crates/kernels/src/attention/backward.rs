@@ -165,23 +165,21 @@ fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
             let at = start * width + *head * d;
             let (q, dout, out) = (&inputs.q[at..], &inputs.dout[at..], &inputs.out[at..]);
 
-            let by_keys = MatMul { a_strides: (width, 1), ..MatMul::nn(rows, keys, d) };
-            let q_k = MatMul { b_strides: (1, k_step), alpha: shape.scale, ..by_keys };
-            matmul_on_this_thread(&q_k, q, k, p);
-            matmul_on_this_thread(&MatMul { b_strides: (1, v_step), ..by_keys }, dout, v, dp);
-            for (i, (p, dp)) in p.chunks_exact_mut(keys).zip(dp.chunks_exact_mut(keys)).enumerate() {
-                let sees = first_sees + i;
-                let lse = inputs.lse[(start + i) * shape.heads + *head];
-                let row = i * width..i * width + d;
-                scores_gradient(&mut p[..sees], &mut dp[..sees], lse, &dout[row.clone()], &out[row], shape.scale);
-                p[sees..].fill(0.0);
-                dp[sees..].fill(0.0);
+            let by_queries = MatMul { b_strides: (1, width), ..MatMul::nn(keys, rows, d) };
+            let k_q = MatMul { a_strides: (k_step, 1), alpha: shape.scale, ..by_queries };
+            matmul_on_this_thread(&k_q, k, q, p);
+            matmul_on_this_thread(&MatMul { a_strides: (v_step, 1), ..by_queries }, v, dout, dp);
+            let (mut lse, mut delta) = ([0.0; BLOCK], [0.0; BLOCK]);
+            for i in 0..rows {
+                lse[i] = inputs.lse[(start + i) * shape.heads + *head];
+                delta[i] = inner(&dout[i * width..][..d], &out[i * width..][..d]);
             }
-            let by_queries =
-                MatMul { a_strides: (1, keys), b_strides: (width, 1), ..MatMul::nn(keys, d, rows) }.beta(1.0);
-            matmul_on_this_thread(&by_queries, p, dout, dv);
-            matmul_on_this_thread(&by_queries, dp, q, dk);
-            let ds_k = MatMul { b_strides: (k_step, 1), ..MatMul::nn(rows, d, keys) };
+            scores_gradient(p, dp, first_sees, &lse[..rows], &delta[..rows], shape.scale);
+
+            let over_queries = MatMul { b_strides: (width, 1), ..MatMul::nn(keys, d, rows) }.beta(1.0);
+            matmul_on_this_thread(&over_queries, p, dout, dv);
+            matmul_on_this_thread(&over_queries, dp, q, dk);
+            let ds_k = MatMul { a_strides: (1, rows), b_strides: (k_step, 1), ..MatMul::nn(rows, d, keys) };
             matmul_on_this_thread(&ds_k, dp, k, &mut dq[(start - segment.queries.start) * d..]);
             start += rows;
         }
@@ -189,12 +187,22 @@ fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
 }
 
 vectorised! {
-    /// A row of scores becomes probabilities, and its row of dP becomes dS.
-    fn scores_gradient(p: &mut [f32], dp: &mut [f32], lse: f32, dout: &[f32], out: &[f32], scale: f32) {
-        let delta = dot(dout, out);
-        for (p, dp) in p.iter_mut().zip(dp) {
-            *p = exp(*p - lse);
-            *dp = scale * *p * (*dp - delta);
+    fn inner(a: &[f32], b: &[f32]) -> f32 {
+        dot::<V>(a, b)
+    }
+
+    /// Scores `[keys, queries]` become probabilities, and dP becomes dS; both 0 for keys that a query does not see.
+    fn scores_gradient(p: &mut [f32], dp: &mut [f32], first_sees: usize, lse: &[f32], delta: &[f32], scale: f32) {
+        let rows = lse.len();
+        for (t, (p, dp)) in p.chunks_exact_mut(rows).zip(dp.chunks_exact_mut(rows)).enumerate() {
+            let hidden = (t + 1).saturating_sub(first_sees);
+            p[..hidden].fill(0.0);
+            dp[..hidden].fill(0.0);
+            let terms = lse[hidden..].iter().zip(&delta[hidden..]);
+            for ((p, dp), (lse, delta)) in p[hidden..].iter_mut().zip(&mut dp[hidden..]).zip(terms) {
+                *p = exp(*p - lse);
+                *dp = scale * *p * (*dp - delta);
+            }
         }
     }
 }

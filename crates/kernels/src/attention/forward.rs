@@ -5,9 +5,10 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{AttentionShape, BLOCK, Segment, WORTH_THREADS, check, copied_len, head_rows, work};
+use crate::elementwise::scale_here;
 use crate::exp::exp;
 use crate::matmul::{MatMul, matmul_on_this_thread};
-use crate::simd::{self, LANES, dot, vectorised};
+use crate::simd::{self, dot, vectorised};
 use crate::{scratch, threads};
 
 /// Some queries of a segment with their rows of the result.
@@ -79,7 +80,8 @@ fn tasks<'a>(
     tasks
 }
 
-/// A block of queries, all heads, by matrix products.
+/// A block of queries, all heads, by matrix products. Scores lie as `[keys, queries]`: in this order the products read q, k
+/// and v where they are, without packing, and the softmax runs over sixteen queries at a time.
 fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task<'_>) {
     let Task { segment, queries, out, lse } = task;
     let (d, width) = (shape.head_size, shape.query_width());
@@ -95,20 +97,27 @@ fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Ta
             let (k, k_step) = head_rows(k, segment, shape, kv_head, k_copy);
             let (v, v_step) = head_rows(v, segment, shape, kv_head, v_copy);
             for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
-                let q_k = MatMul {
-                    a_strides: (width, 1),
-                    b_strides: (1, k_step),
+                let (mut max, mut sum) = ([0.0; BLOCK], [0.0; BLOCK]);
+                let (max, sum) = (&mut max[..rows], &mut sum[..rows]);
+                let k_q = MatMul {
+                    a_strides: (k_step, 1),
+                    b_strides: (1, width),
                     alpha: shape.scale,
-                    ..MatMul::nn(rows, keys, d)
+                    ..MatMul::nn(keys, rows, d)
                 };
-                matmul_on_this_thread(&q_k, &q[queries.start * width + head * d..], k, scores);
-                for (i, row) in scores.chunks_exact_mut(keys).enumerate() {
-                    let (seen, hidden) = row.split_at_mut(first_sees + i);
-                    lse[i * shape.heads + head] = softmax(seen);
-                    hidden.fill(0.0);
-                }
-                let p_v = MatMul { b_strides: (v_step, 1), c_row_stride: width, ..MatMul::nn(rows, d, keys) };
+                matmul_on_this_thread(&k_q, k, &q[queries.start * width + head * d..], scores);
+                exp_columns(scores, first_sees, max, sum);
+                let p_v = MatMul {
+                    a_strides: (1, rows),
+                    b_strides: (v_step, 1),
+                    c_row_stride: width,
+                    ..MatMul::nn(rows, d, keys)
+                };
                 matmul_on_this_thread(&p_v, scores, v, &mut out[head * d..]);
+                for i in 0..rows {
+                    lse[i * shape.heads + head] = max[i] + sum[i].ln();
+                    scale_here(&mut out[i * width + head * d..][..d], 1.0 / sum[i]);
+                }
             }
         }
     });
@@ -142,22 +151,41 @@ fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task
 }
 
 vectorised! {
-    /// Turns scores into probabilities; returns the logarithm of the sum of `e^score`.
-    fn softmax(scores: &mut [f32]) -> f32 {
-        let max = simd::max(scores);
-        let mut acc = [0.0f32; LANES];
-        let (blocks, rest) = scores.as_chunks_mut::<LANES>();
-        for block in blocks {
-            for i in 0..LANES {
-                block[i] = exp(block[i] - max);
-                acc[i] += block[i];
+    /// Scores `[keys, queries]` become `e^(score - max)` of their query, 0 for keys that the query does not see: query `i`
+    /// sees the first `first_sees + i`. Sums go by parts of [`BLOCK`] keys.
+    fn exp_columns(scores: &mut [f32], first_sees: usize, max: &mut [f32], sum: &mut [f32]) {
+        let rows = max.len();
+        max.fill(f32::NEG_INFINITY);
+        sum.fill(0.0);
+        for (t, row) in scores.chunks_exact(rows).enumerate() {
+            let hidden = (t + 1).saturating_sub(first_sees);
+            for (m, s) in max[hidden..].iter_mut().zip(&row[hidden..]) {
+                *m = if *s > *m { *s } else { *m };
             }
         }
-        for (x, a) in rest.iter_mut().zip(&mut acc) {
-            *x = exp(*x - max);
-            *a += *x;
+        for (part, block) in scores.chunks_mut(BLOCK * rows).enumerate() {
+            let mut partial = [0.0; BLOCK];
+            for (t, row) in block.chunks_exact_mut(rows).enumerate() {
+                let hidden = (part * BLOCK + t + 1).saturating_sub(first_sees);
+                row[..hidden].fill(0.0);
+                for ((s, m), p) in row[hidden..].iter_mut().zip(&max[hidden..]).zip(&mut partial[hidden..]) {
+                    *s = exp(*s - m);
+                    *p += *s;
+                }
+            }
+            for (s, p) in sum.iter_mut().zip(partial) {
+                *s += p;
+            }
         }
-        let sum = simd::sum_lanes(acc);
+    }
+
+    /// Turns scores into probabilities; returns the logarithm of the sum of `e^score`.
+    fn softmax(scores: &mut [f32]) -> f32 {
+        let max = simd::max::<V>(scores);
+        for x in scores.iter_mut() {
+            *x = exp(*x - max);
+        }
+        let sum = simd::sum::<V>(scores);
         let inv = 1.0 / sum;
         for x in scores {
             *x *= inv;
@@ -168,7 +196,7 @@ vectorised! {
     /// `scores[i] = scale * q . keys[i]`, where key `i` starts at element `at` of row `i`.
     fn scores_of(q: &[f32], keys: &[f32], width: usize, at: usize, scale: f32, scores: &mut [f32]) {
         for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-            *score = scale * dot(q, &key[at..at + q.len()]);
+            *score = scale * dot::<V>(q, &key[at..at + q.len()]);
         }
     }
 
