@@ -133,6 +133,6 @@ pub enum Dedup {
     /// Repeated rows are trained repeatedly.
     #[default]
     None,
-    /// Of rows whose rendered text is equal but for white space, the first is kept.
+    /// Of rows on one side that say the same but for white space, the first is kept.
     Exact,
 }

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use crate::error::TextError;
 use crate::ledger::{Ledger, LedgerEntry, Outcome, Reason};
 use crate::options::{DataOptions, Dedup, Overlong, Part, TrainOn};
-use crate::render::{Example, Renderer, prompt_and_answer};
+use crate::render::{Example, PromptTokens, Renderer, prompt_and_answer};
 use crate::rows::{Content, Message, Row, RowFault};
 use sides::Fingerprint;
 
@@ -102,6 +102,7 @@ pub fn prepare(
         mark_duplicates(&mut booked);
     }
     mark_leaks(&mut booked);
+    render_test_prompts(renderer, &mut booked);
     if options.overlong == Overlong::Refuse {
         length::refuse(options, &booked)?;
     }
@@ -126,8 +127,8 @@ enum State {
 
 struct Rendered {
     example: Example,
-    prompt_text: String,
-    prompt_tokens: Vec<u32>,
+    /// The prompt as served; filled for test rows.
+    served: PromptTokens,
     messages: Vec<Message>,
     reference: String,
     prompt: Fingerprint,
@@ -214,12 +215,22 @@ fn render(train_on: TrainOn, content: Content, renderer: &Renderer<'_>) -> Resul
             (example, messages, reference)
         }
     };
-    let prompt = if messages.is_empty() { None } else { Some(renderer.render_prompt(&messages)?) };
-    let (prompt_tokens, prompt_text) = prompt.map(|p| (p.tokens, p.text)).unwrap_or_default();
-    let whole = Fingerprint::of(&example.text);
+    let whole = Fingerprint::of(&messages, &reference);
     // Plain text has no prompt apart; only the whole text can be the same.
-    let prompt = if messages.is_empty() { whole } else { Fingerprint::of(&prompt_text) };
-    Ok(Rendered { example, prompt_text, prompt_tokens, messages, reference, prompt, whole, part: Part::Train, cut: None })
+    let prompt = if messages.is_empty() { whole } else { Fingerprint::of(&messages, "") };
+    let served = PromptTokens { tokens: Vec::new(), text: String::new() };
+    Ok(Rendered { example, served, messages, reference, prompt, whole, part: Part::Train, cut: None })
+}
+
+/// Test rows carry the prompt that will be served for them.
+fn render_test_prompts(renderer: &Renderer<'_>, booked: &mut [Booked]) {
+    booked.par_iter_mut().for_each(|row| {
+        let Some(rendered) = row.open_mut().filter(|r| r.part == Part::Test && !r.messages.is_empty()) else { return };
+        match renderer.render_prompt(&rendered.messages) {
+            Ok(prompt) => rendered.served = prompt,
+            Err(error) => row.leave(Outcome::Dropped, "cannot be rendered", error.to_string()),
+        }
+    });
 }
 
 /// Of equal rows on one side the first stays.
@@ -284,8 +295,8 @@ fn collect(options: &DataOptions, renderer: &Renderer<'_>, booked: Vec<Booked>, 
                     Part::Test => prepared.test.push(TestRow {
                         source: row.source,
                         line: row.line,
-                        prompt: rendered.prompt_tokens,
-                        prompt_text: rendered.prompt_text,
+                        prompt: rendered.served.tokens,
+                        prompt_text: rendered.served.text,
                         reference: rendered.reference,
                         messages: rendered.messages,
                         example: rendered.example,

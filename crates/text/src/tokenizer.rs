@@ -6,6 +6,7 @@
 mod byte_level;
 mod special;
 mod stream;
+mod train;
 
 use std::collections::HashSet;
 use std::io::Write;

@@ -3,8 +3,10 @@
 mod tiny;
 
 use std::fs;
+use std::path::Path;
 
 use luthier_text::{Message, Renderer, Template, Tokenizer, TrainOn};
+use serde_json::json;
 
 fn labelled_text(tokenizer: &Tokenizer, example: &luthier_text::Example) -> String {
     let runs: Vec<u32> = example.tokens.iter().zip(&example.labelled).filter(|(_, l)| **l).map(|(t, _)| *t).collect();
@@ -141,12 +143,33 @@ fn check_real_template(name: &str, tokenizer: &Tokenizer, template: &Template) {
     assert!(prompt.text.contains("燈會唱歌嗎？") && !prompt.text.contains("會，the lamp"), "{name}: {}", prompt.text);
     let labelled = labelled_text(tokenizer, &example);
     assert!(labelled.trim_start().starts_with("會，the lamp sings。"), "{name}: {labelled}");
-    println!("{name}: prompt {} tokens, labelled {labelled:?}, restated {}, ended {}", example.prompt_len, example.restated, example.ended);
+    let end = labelled.trim_start().trim_start_matches("會，the lamp sings。");
+    let ids = tokenizer.encode(end, false).unwrap();
+    assert!(example.ended && ids.len() == 1 && tokenizer.is_special(ids[0]), "{name}: one end-of-turn token, not {end:?}");
+    println!("{name}: prompt {} tokens, labelled {labelled:?}, restated {}", example.prompt_len, example.restated);
+}
+
+/// The qwen2 tokenizer with the end-of-turn tokens of other models, so that each template ends its turns with one token.
+fn with_foreign_ends(shared: &Path, folder: &Path) -> Tokenizer {
+    let qwen2 = shared.join("models/tokenizers/qwen2");
+    for file in ["vocab.json", "merges.txt"] {
+        fs::copy(qwen2.join(file), folder.join(file)).unwrap();
+    }
+    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(qwen2.join("tokenizer_config.json")).unwrap()).unwrap();
+    for (i, content) in ["<end_of_turn>", "<|eot_id|>", "<|end|>", "<｜end▁of▁sentence｜>", "<s>"].iter().enumerate() {
+        config["added_tokens_decoder"][(151_646 + i).to_string()] = json!({"content": content, "special": true});
+    }
+    config["bos_token"] = json!("<s>");
+    fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
+    Tokenizer::from_dir(folder).unwrap()
 }
 
 #[test]
 fn real_chat_templates_render_with_the_prompt_as_prefix() {
     let Some(shared) = tiny::shared("nine real chat templates") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let qwen2 = with_foreign_ends(&shared, folder.path());
+    let llama2 = Tokenizer::from_dir(shared.join("models/tokenizers/llama2")).unwrap();
     let mut count = 0;
     for entry in fs::read_dir(shared.join("models/chat-templates")).unwrap() {
         let path = entry.unwrap().path();
@@ -154,10 +177,9 @@ fn real_chat_templates_render_with_the_prompt_as_prefix() {
             continue;
         }
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
-        let folder = if name.contains("Taiwan") { "llama2" } else { "qwen2" };
-        let tokenizer = Tokenizer::from_dir(shared.join("models/tokenizers").join(folder)).unwrap();
-        let template = Template::from_file(&path, &tokenizer).unwrap();
-        check_real_template(&name, &tokenizer, &template);
+        let tokenizer = if name.contains("Taiwan") { &llama2 } else { &qwen2 };
+        let template = Template::from_file(&path, tokenizer).unwrap();
+        check_real_template(&name, tokenizer, &template);
         count += 1;
     }
     assert_eq!(count, 9);

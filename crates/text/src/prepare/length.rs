@@ -72,17 +72,19 @@ fn cut(options: &DataOptions, renderer: &Renderer<'_>, rendered: &mut Rendered) 
         example.tokens.drain(range.clone());
         example.labelled.drain(range.clone());
         example.prompt_len -= from_prompt;
-        rendered.prompt_tokens.drain(range);
+        if rendered.part == Part::Test {
+            rendered.served.tokens.drain(range);
+        }
         example.labelled[0] = false;
     }
     let from_end = excess - from_prompt;
     example.tokens.truncate(options.max_length);
     example.labelled.truncate(options.max_length);
     example.prompt_len = example.prompt_len.min(example.tokens.len());
-    rendered.prompt_tokens.truncate(options.max_length);
     example.text = tokenizer.decode(&example.tokens, false);
-    if from_prompt > 0 {
-        rendered.prompt_text = tokenizer.decode(&rendered.prompt_tokens, false);
+    if rendered.served.tokens.len() > options.max_length || from_prompt > 0 {
+        rendered.served.tokens.truncate(options.max_length);
+        rendered.served.text = tokenizer.decode(&rendered.served.tokens, false);
     }
     rendered.cut = Some(match (from_prompt, from_end) {
         (cut, 0) => Reason { label: "prompt cut", detail: format!("{cut} tokens cut from the prompt's beginning") },

@@ -7,17 +7,24 @@ use sha2::{Digest, Sha256};
 use super::Booked;
 use crate::error::TextError;
 use crate::options::{DataOptions, Part, SplitBy, TestSize};
+use crate::rows::Message;
 
-/// The identity of a text, white space aside: the first 16 bytes of the SHA-256 of its words joined by single spaces.
+/// The identity of what a row says, white space and template aside: the first 16 bytes of a SHA-256 over roles and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Fingerprint([u8; 16]);
 
 impl Fingerprint {
-    pub(super) fn of(text: &str) -> Self {
+    pub(super) fn of(messages: &[Message], answer: &str) -> Self {
         let mut hasher = Sha256::new();
-        for word in text.split_whitespace() {
-            hasher.update(word.as_bytes());
-            hasher.update(b" ");
+        let parts = messages.iter().map(|m| (m.role.name(), m.content.as_str())).chain([("answer", answer)]);
+        for (role, text) in parts {
+            hasher.update(role.as_bytes());
+            for word in text.split_whitespace() {
+                hasher.update(b" ");
+                hasher.update(word.as_bytes());
+            }
+            // No text holds a NUL, so parts cannot run into each other.
+            hasher.update([0]);
         }
         let digest = hasher.finalize();
         let mut bytes = [0; 16];

@@ -61,7 +61,7 @@ impl<R: Read> Pieces<R> {
         if plain && !begins_as_json(&mut window, i)? {
             return Ok(Pieces::Paragraphs(LinePieces { window, line: 0 }));
         }
-        if opening == Some(b'[') {
+        if opening == Some(b'[') && !is_first_of_lines(&mut window, i)? {
             window.consume(i + 1);
             return Ok(Pieces::Array(ArrayPieces::new(window)));
         }
@@ -89,6 +89,23 @@ fn begins_as_json<R: Read>(window: &mut Window<R>, mut i: usize) -> io::Result<b
         i += 1;
     }
     Ok(window.at(i)? == Some(second))
+}
+
+/// Whether the bracket at `i` opens not the file's array but a line that is a list by mistake, in a file of JSON Lines: a list
+/// without objects that ends with its line, and more lines after it.
+fn is_first_of_lines<R: Read>(window: &mut Window<R>, i: usize) -> io::Result<bool> {
+    const LONGEST: usize = 1 << 16;
+    let mut end = i + 1;
+    while end < LONGEST && window.at(end)?.is_some_and(|b| b != b'\n' && b != b'{') {
+        end += 1;
+    }
+    if window.at(end)? != Some(b'\n') || serde_json::from_slice::<Vec<Value>>(&window.slice(end)[i..]).is_err() {
+        return Ok(false);
+    }
+    while window.at(end)?.is_some_and(|b| b.is_ascii_whitespace()) {
+        end += 1;
+    }
+    Ok(window.at(end)?.is_some())
 }
 
 /// Reads lines; empty ones count as lines, but are no rows.

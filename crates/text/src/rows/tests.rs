@@ -51,6 +51,12 @@ fn an_array_and_lines_are_told_apart_by_content() {
 }
 
 #[test]
+fn a_list_among_json_lines_is_a_fault_of_its_line_even_when_it_comes_first() {
+    assert_eq!(lines(&read(&format!("[\"a\", 1]\n{GOOD}\n{GOOD}\n"))), (vec![2, 3], vec![1]));
+    assert_eq!(lines(&read("[\"a\", 1]\n")), (vec![], vec![1, 2]), "alone it is an array");
+}
+
+#[test]
 fn every_shape_is_recognised() {
     for (text, content) in [
         (GOOD, pair("a", "b")),
@@ -66,8 +72,8 @@ fn every_shape_is_recognised() {
     ] {
         assert_eq!(read(text)[0].as_ref().unwrap().content, content, "{text}");
     }
-    let Content::Conversation(messages) = &read(r#"{"instruction": "譯", "input": "燈", "output": "b"}"#)[0].as_ref().unwrap().content
-    else {
+    let rows = read(r#"{"instruction": "譯", "input": "燈", "output": "b"}"#);
+    let Content::Conversation(messages) = &rows[0].as_ref().unwrap().content else {
         panic!("a conversation was expected")
     };
     assert_eq!(messages[0].content, "譯\n燈");

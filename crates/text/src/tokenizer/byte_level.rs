@@ -33,11 +33,8 @@ pub(super) fn from_vocab_and_merges(dir: &Path, config: Option<&Map<String, Valu
     let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy()).build().map_err(broken)?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     if qwen2 {
-        let pattern = SplitPattern::Regex(QWEN2_PATTERN.to_string());
-        let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(broken)?;
-        let steps = vec![PreTokenizerWrapper::Split(split), PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, false, false))];
         tokenizer.with_normalizer(Some(NFC));
-        tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
+        tokenizer.with_pre_tokenizer(Some(qwen2_pre_tokenizer().map_err(broken)?));
     } else {
         let prefix = config.and_then(|c| c.get("add_prefix_space")).and_then(Value::as_bool).unwrap_or(false);
         tokenizer.with_pre_tokenizer(Some(ByteLevel::new(prefix, true, true)));
@@ -45,4 +42,12 @@ pub(super) fn from_vocab_and_merges(dir: &Path, config: Option<&Map<String, Valu
     tokenizer.with_decoder(Some(ByteLevel::new(false, false, false)));
     tokenizer.with_post_processor(Some(ByteLevel::new(false, false, false)));
     Ok(tokenizer)
+}
+
+/// Cuts text by Qwen2's pattern and turns the pieces into bytes.
+pub(super) fn qwen2_pre_tokenizer() -> tokenizers::Result<Sequence> {
+    let pattern = SplitPattern::Regex(QWEN2_PATTERN.to_string());
+    let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
+    let bytes = ByteLevel::new(false, false, false);
+    Ok(Sequence::new(vec![PreTokenizerWrapper::Split(split), PreTokenizerWrapper::ByteLevel(bytes)]))
 }
