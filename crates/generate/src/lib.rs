@@ -12,6 +12,7 @@
 //! | `line` | greedy and sampling |
 //! | `beam`, `hypotheses` | beam search and beam sampling |
 //! | `stop`, `stream` | stop strings; text as it grows |
+//! | `session` | the project's decoder as a [`StepModel`] |
 //!
 //! ```
 //! use luthier_generate::{Feed, GenerationOptions, Generator, ModelError, SequenceId, StepModel};
@@ -50,6 +51,7 @@ mod output;
 pub mod processor;
 mod random;
 mod resolve;
+mod session;
 pub mod softmax;
 mod step;
 mod stop;
