@@ -13,6 +13,12 @@ pub enum TrainError {
     /// The model refused.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Rows, template or tokenizer refused.
+    #[error(transparent)]
+    Text(#[from] luthier_text::TextError),
+    /// Generated rows refused.
+    #[error(transparent)]
+    Corpus(#[from] luthier_corpus::CorpusError),
     /// Rows make no plan.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -55,5 +61,24 @@ pub enum TrainError {
         step: usize,
         /// Loss or gradient norm.
         what: &'static str,
+    },
+    /// The output folder holds something that is no run.
+    #[error("{} holds files that are no run of luthier; give another --out folder", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The tokenizer knows more tokens than the model.
+    #[error(
+        "{}: the tokenizer has {tokens} tokens, but the model's vocab_size is {rows}; take the tokenizer that belongs to the model",
+        path.display()
+    )]
+    Vocabulary {
+        /// The model folder.
+        path: PathBuf,
+        /// Rows of the embedding.
+        rows: usize,
+        /// Tokens of the tokenizer.
+        tokens: usize,
     },
 }

@@ -7,16 +7,22 @@
 mod batch;
 pub mod checkpoint;
 mod error;
+mod folder;
 pub mod meter;
 pub mod optimiser;
 pub mod plan;
 pub mod recipe;
 mod run;
 pub mod schedule;
+mod setup;
+mod stage;
 
 pub use batch::{Batch, TrainingRow, mean_loss};
 pub use error::TrainError;
+pub use folder::RunFolder;
 pub use plan::{Step, StepPlan};
 pub use recipe::{Recipe, RecipeError, ResolvedRecipe};
 pub use run::{Run, Watch, train};
 pub use schedule::Schedule;
+pub use setup::{Setup, set_up};
+pub use stage::{Tuned, train_stage};

@@ -99,10 +99,25 @@ fn step_of(line: &str) -> Option<usize> {
 
 /// The most memory this process has had, in bytes; 0 where the system does not say.
 pub fn peak_memory_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
-    kilobytes.unwrap_or(0) * 1024
+    kilobytes("/proc/self/status", "VmHWM:") * 1024
+}
+
+/// The machine's memory in bytes; 0 where the system does not say.
+pub fn memory_bytes() -> u64 {
+    kilobytes("/proc/meminfo", "MemTotal:") * 1024
+}
+
+/// What the processor calls itself, or its architecture where the system does not say.
+pub fn cpu_name() -> String {
+    let text = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = text.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(':').nth(1));
+    name.map_or_else(|| std::env::consts::ARCH.to_owned(), |name| name.trim().to_owned())
+}
+
+fn kilobytes(file: &str, field: &str) -> u64 {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

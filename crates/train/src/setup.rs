@@ -1,0 +1,356 @@
+//! From a resolved recipe to a model, a tokenizer and rows of tokens: everything a run needs before its first step.
+
+use std::path::{Path, PathBuf};
+
+use luthier_corpus::{Side, generate_documents, generate_rows, write_rows, write_text};
+use luthier_engine::Device;
+use luthier_model::{LoraOptions, Model};
+use luthier_text::{self as text, DataOptions, Prepared, Renderer, Template, Tokenizer};
+use serde_json::{Map, Value, json};
+
+use crate::batch::TrainingRow;
+use crate::error::TrainError;
+use crate::folder::RunFolder;
+use crate::recipe::{self, Base, CreateModel, Method, ModelSource, Part, ResolvedRecipe, Source, Targets, TrainTokenizer};
+
+/// What a run starts from.
+#[derive(Debug)]
+pub struct Setup {
+    /// The folder of the base model.
+    pub base_dir: PathBuf,
+    /// The base model; nothing attached yet.
+    pub model: Model,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How conversations are written out.
+    pub template: Template,
+    /// The rows and their ledger.
+    pub prepared: Prepared,
+    /// What decides the trained weights: recipe, data and base model.
+    pub training_hash: String,
+    /// What the reader of the run should know.
+    pub notices: Vec<String>,
+}
+
+/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest.
+/// `pocket` is the folder of the built-in model. `progress` hears of rows rendered so far, of all.
+///
+/// # Errors
+/// See [`TrainError`]. The ledger is written before a run is refused for what it says.
+pub fn set_up(
+    recipe: &ResolvedRecipe,
+    folder: &RunFolder,
+    pocket: &Path,
+    progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Setup, TrainError> {
+    let sources = data_files(&recipe.data.sources, folder)?;
+    let base_dir = base_folder(recipe, folder, pocket)?;
+    let tokenizer = Tokenizer::from_dir(&base_dir)?;
+    let chosen = Template::choose(&template_setting(recipe), &base_dir, &tokenizer)?;
+    let model = Model::load(&base_dir, &Device::cpu())?;
+    check_vocabulary(&model, &tokenizer, &base_dir)?;
+
+    let options = data_options(recipe, sources);
+    let rows = text::read_all(&options.sources, options.limit)?;
+    let prepared = text::prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), progress)?;
+    prepared.ledger.balance()?;
+    let mut notices: Vec<String> = chosen.notice.into_iter().chain(prepared.notices.iter().cloned()).collect();
+    notices.extend(position_notice(&model, recipe));
+    let training_hash = training_hash(recipe, &options, &base_dir)?;
+    let mut setup =
+        Setup { base_dir, model, tokenizer, template: chosen.template, prepared, training_hash, notices };
+    folder.claim(&setup.manifest(recipe))?;
+    folder.write("recipe.toml", &recipe.to_toml())?;
+    folder.write("ledger.md", &setup.prepared.ledger.to_markdown())?;
+    setup.prepared.ledger.write_jsonl(folder.path("ledger.jsonl"))?;
+    setup.prepared.check(&options)?;
+    setup.notices.dedup();
+    Ok(setup)
+}
+
+impl Setup {
+    /// Makes the model trainable as the recipe asks: everything, or an adapter.
+    ///
+    /// # Errors
+    /// When a target names no map, or the adapter to start from does not fit.
+    pub fn make_trainable(&mut self, recipe: &ResolvedRecipe) -> Result<(), TrainError> {
+        match &recipe.train.method {
+            Method::Full => self.model.train_everything(),
+            Method::Lora(lora) => match &lora.init {
+                Some(dir) => self.model.load_adapter(dir.full())?,
+                None => {
+                    let targets = match &lora.targets {
+                        Targets::AllLinear => luthier_model::Targets::AllLinear,
+                        Targets::Named(names) => luthier_model::Targets::Named(names.clone()),
+                    };
+                    let options = LoraOptions {
+                        rank: lora.rank,
+                        alpha: lora.alpha,
+                        dropout: lora.dropout,
+                        rslora: lora.rslora,
+                        targets,
+                    };
+                    self.model.attach_lora(&options, recipe.seed)?;
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// The training rows as tokens and labels.
+    pub fn training_rows(&self) -> Vec<TrainingRow> {
+        self.prepared.train.iter().map(TrainingRow::from).collect()
+    }
+
+    /// The held-out rows as tokens and labels, those without any label left out.
+    pub fn held_out_rows(&self) -> Vec<TrainingRow> {
+        let rows = self.prepared.test.iter().map(|row| TrainingRow::from(&row.example));
+        rows.filter(|row| row.labels() > 0).collect()
+    }
+
+    fn manifest(&self, recipe: &ResolvedRecipe) -> Map<String, Value> {
+        let (parameters, _) = self.model.params.count();
+        let method = match &recipe.train.method {
+            Method::Full => "full",
+            Method::Lora(_) => "lora",
+        };
+        let created = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let manifest = json!({
+            "name": recipe.name,
+            "created_unix": created.map_or(0, |elapsed| elapsed.as_secs()),
+            "luthier_version": env!("CARGO_PKG_VERSION"),
+            "machine": {
+                "cpu": crate::meter::cpu_name(),
+                "threads": luthier_engine::threads::parallelism(),
+                "memory_bytes": crate::meter::memory_bytes(),
+            },
+            "base_model": {
+                "path": self.base_dir,
+                "architecture": self.model.config.family.architecture(),
+                "parameters": parameters,
+            },
+            "recipe_sha256": recipe.training_hash(),
+            "training_hash": self.training_hash,
+            "method": method,
+            "template": self.template.name(),
+            "notices": self.notices,
+        });
+        match manifest {
+            Value::Object(map) => map,
+            _ => unreachable!("the literal above is an object"),
+        }
+    }
+}
+
+impl From<&text::Example> for TrainingRow {
+    fn from(example: &text::Example) -> Self {
+        Self { tokens: example.tokens.clone(), labelled: example.labelled.clone() }
+    }
+}
+
+/// The files of the sources; generated ones are written into the run folder first.
+fn data_files(sources: &[Source], folder: &RunFolder) -> Result<Vec<text::Source>, TrainError> {
+    sources.iter().enumerate().map(|(index, source)| data_file(index, source, folder)).collect()
+}
+
+fn data_file(index: usize, source: &Source, folder: &RunFolder) -> Result<text::Source, TrainError> {
+    match source {
+        Source::File { path, format, part } => {
+            let part = part.and_then(text_part);
+            Ok(text::Source { path: path.full().to_owned(), format: text_format(*format), part })
+        }
+        Source::Generated { generate, rows, seed, part } => {
+            let path = folder.path(&format!("data/{index}-{generate}-{part}.jsonl"));
+            let kind = generate.as_str().parse()?;
+            let side = match part {
+                Part::Train => Side::Train,
+                Part::Test => Side::Test,
+                Part::Pretraining => {
+                    write_text(&path, generate_documents(kind, *seed, *rows))?;
+                    return Ok(text::Source { path, format: text::Format::Text, part: None });
+                }
+            };
+            write_rows(&path, generate_rows(kind, *seed, *rows, side)?)?;
+            Ok(text::Source { path, format: text::Format::Alpaca, part: text_part(*part) })
+        }
+    }
+}
+
+/// Where the base model lies: a folder, the built-in one, or a new one made in the run folder.
+fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Result<PathBuf, TrainError> {
+    match &recipe.model.source {
+        ModelSource::Base(Base::Pocket) => Ok(pocket.to_owned()),
+        ModelSource::Base(Base::Folder(path)) => Ok(path.full().to_owned()),
+        ModelSource::Create(create) => {
+            let dir = folder.path("base");
+            if !dir.exists() {
+                let tokenizer = new_tokenizer(recipe, folder)?;
+                let json = create_config(create, &tokenizer);
+                let model = Model::create(json, &dir.join("config.json"), recipe.seed, &Device::cpu())?;
+                luthier_files::write_folder_aside(&dir, |aside| {
+                    tokenizer.save(aside, None).map_err(std::io::Error::other)?;
+                    model.save(aside, luthier_model::SaveDtype::F32).map_err(std::io::Error::other)
+                })
+                .map_err(|source| TrainError::Write { path: dir.clone(), source })?;
+            }
+            Ok(dir)
+        }
+    }
+}
+
+fn new_tokenizer(recipe: &ResolvedRecipe, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
+    match &recipe.tokenizer {
+        Some(recipe::Tokenizer::Folder(path)) => Ok(Tokenizer::from_dir(path.full())?),
+        Some(recipe::Tokenizer::Train(options)) => train_tokenizer(options, folder),
+        None => unreachable!("the recipe's check asks for a tokenizer with model.create"),
+    }
+}
+
+fn train_tokenizer(options: &TrainTokenizer, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
+    let files = data_files(&options.sources, folder)?;
+    let rows = text::read_all(&files, None)?;
+    let texts = rows.into_iter().flatten().flat_map(|row| match row.content {
+        text::Content::Text(text) => vec![text],
+        text::Content::Conversation(messages) => messages.into_iter().map(|message| message.content).collect(),
+    });
+    Ok(Tokenizer::train_byte_level(texts, options.vocab_size, &options.special_tokens)?)
+}
+
+/// `config.json` of a new model. The vocabulary is the tokenizer's.
+fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<String, Value> {
+    let mut json = json!({
+        "model_type": create.architecture.as_str(),
+        "hidden_act": "silu",
+        "hidden_size": create.hidden_size,
+        "intermediate_size": create.intermediate_size,
+        "num_hidden_layers": create.num_hidden_layers,
+        "num_attention_heads": create.num_attention_heads,
+        "num_key_value_heads": create.num_key_value_heads,
+        "max_position_embeddings": create.max_position_embeddings,
+        "rope_theta": create.rope_theta,
+        "rms_norm_eps": create.rms_norm_eps,
+        "tie_word_embeddings": create.tie_word_embeddings,
+        "initializer_range": create.initializer_range,
+        "vocab_size": tokenizer.vocab_size(),
+    });
+    if create.head_dim * create.num_attention_heads != create.hidden_size {
+        json["head_dim"] = create.head_dim.into();
+    }
+    for (field, token) in
+        [("bos_token_id", tokenizer.bos()), ("eos_token_id", tokenizer.eos()), ("pad_token_id", tokenizer.pad())]
+    {
+        if let Some(token) = token {
+            json[field] = token.id.into();
+        }
+    }
+    match json {
+        Value::Object(map) => map,
+        _ => unreachable!("the literal above is an object"),
+    }
+}
+
+fn check_vocabulary(model: &Model, tokenizer: &Tokenizer, dir: &Path) -> Result<(), TrainError> {
+    let (rows, tokens) = (model.config.vocab_size, tokenizer.vocab_size());
+    if tokens > rows {
+        return Err(TrainError::Vocabulary { path: dir.to_owned(), rows, tokens });
+    }
+    Ok(())
+}
+
+fn position_notice(model: &Model, recipe: &ResolvedRecipe) -> Option<String> {
+    let (limit, longest) = (model.config.max_position_embeddings, recipe.data.max_length);
+    (longest > limit).then(|| {
+        format!("data.max_length is {longest}, but the model knows positions up to {limit} (max_position_embeddings)")
+    })
+}
+
+fn template_setting(recipe: &ResolvedRecipe) -> String {
+    match &recipe.data.template {
+        recipe::Template::Model => "model".to_owned(),
+        recipe::Template::Alpaca => "alpaca".to_owned(),
+        recipe::Template::File(path) => path.full().display().to_string(),
+    }
+}
+
+/// The recipe's `[data]` for the text crate.
+fn data_options(recipe: &ResolvedRecipe, sources: Vec<text::Source>) -> DataOptions {
+    let data = &recipe.data;
+    DataOptions {
+        sources,
+        train_on: match data.train_on {
+            recipe::TrainOn::Answers => text::TrainOn::Answers,
+            recipe::TrainOn::LastAnswer => text::TrainOn::LastAnswer,
+            recipe::TrainOn::All => text::TrainOn::All,
+        },
+        max_length: data.max_length,
+        overlong: match data.overlong {
+            recipe::Overlong::Drop => text::Overlong::Drop,
+            recipe::Overlong::TruncatePrompt => text::Overlong::TruncatePrompt,
+            recipe::Overlong::TruncateEnd => text::Overlong::TruncateEnd,
+            recipe::Overlong::Refuse => text::Overlong::Refuse,
+        },
+        split: text::Split {
+            test: match data.split.test {
+                recipe::Amount::Fraction(share) => text::TestSize::Fraction(share),
+                recipe::Amount::Count(rows) => text::TestSize::Rows(rows),
+            },
+            by: match data.split.by {
+                recipe::SplitBy::Hash => text::SplitBy::Hash,
+                recipe::SplitBy::Order => text::SplitBy::Order,
+            },
+        },
+        dedup: match data.dedup {
+            recipe::Dedup::None => text::Dedup::None,
+            recipe::Dedup::Exact => text::Dedup::Exact,
+        },
+        limit: data.limit,
+        max_answer_loss: data.max_answer_loss,
+        ..DataOptions::default()
+    }
+}
+
+fn text_part(part: Part) -> Option<text::Part> {
+    match part {
+        Part::Train => Some(text::Part::Train),
+        Part::Test => Some(text::Part::Test),
+        Part::Pretraining => None,
+    }
+}
+
+fn text_format(format: recipe::RowFormat) -> text::Format {
+    match format {
+        recipe::RowFormat::Auto => text::Format::Auto,
+        recipe::RowFormat::Alpaca => text::Format::Alpaca,
+        recipe::RowFormat::PromptCompletion => text::Format::PromptCompletion,
+        recipe::RowFormat::InputTarget => text::Format::InputTarget,
+        recipe::RowFormat::Messages => text::Format::Messages,
+        recipe::RowFormat::Text => text::Format::Text,
+    }
+}
+
+/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files.
+fn training_hash(recipe: &ResolvedRecipe, options: &DataOptions, base: &Path) -> Result<String, TrainError> {
+    let mut parts = vec![recipe.training_hash()];
+    let hash = |path: &Path| {
+        luthier_files::sha256_of_file(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })
+    };
+    for source in &options.sources {
+        parts.push(hash(&source.path)?);
+    }
+    if let recipe::Template::File(path) = &recipe.data.template {
+        parts.push(hash(path.full())?);
+    }
+    if let Method::Lora(recipe::Lora { init: Some(dir), .. }) = &recipe.train.method {
+        parts.push(hash(&dir.full().join("adapter_model.safetensors"))?);
+    }
+    let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    files.sort();
+    for file in files {
+        let kind = file.extension().and_then(|extension| extension.to_str());
+        if matches!(kind, Some("safetensors" | "json" | "jinja" | "txt")) {
+            parts.push(hash(&file)?);
+        }
+    }
+    Ok(luthier_files::sha256(parts.join("\n").as_bytes()))
+}
