@@ -156,10 +156,10 @@ fn with_foreign_ends(shared: &Path, folder: &Path) -> Tokenizer {
         fs::copy(qwen2.join(file), folder.join(file)).unwrap();
     }
     let mut config: serde_json::Value = serde_json::from_slice(&fs::read(qwen2.join("tokenizer_config.json")).unwrap()).unwrap();
-    for (i, content) in ["<end_of_turn>", "<|eot_id|>", "<|end|>", "<｜end▁of▁sentence｜>", "<s>"].iter().enumerate() {
+    for (i, content) in ["<end_of_turn>", "<|eot_id|>", "<|end|>", "<｜end▁of▁sentence｜>"].iter().enumerate() {
         config["added_tokens_decoder"][(151_646 + i).to_string()] = json!({"content": content, "special": true});
     }
-    config["bos_token"] = json!("<s>");
+    config["bos_token"] = json!("<|endoftext|>");
     fs::write(folder.join("tokenizer_config.json"), config.to_string()).unwrap();
     Tokenizer::from_dir(folder).unwrap()
 }

@@ -62,6 +62,9 @@ impl<R: Read> ArrayPieces<R> {
     fn element(&mut self) -> io::Result<Piece> {
         match scan(&mut self.window, 0)? {
             End::At(end) => match parse(self.window.slice(end)) {
+                Ok(value) if !value.is_object() && self.after(end)? == Some(b':') => {
+                    self.recover(None, Fault::of(FaultKind::BrokenArray("fields stand outside an object; is a { missing?".into())))
+                }
                 Ok(value) => {
                     self.window.consume(end);
                     self.row += 1;
@@ -112,6 +115,14 @@ impl<R: Read> ArrayPieces<R> {
         Ok(value.is_ok_and(|value| first_field(&value).is_some_and(|field| self.first_fields.contains(field))))
     }
 
+    /// The first byte behind `end` that is not white space.
+    fn after(&mut self, mut end: usize) -> io::Result<Option<u8>> {
+        while self.window.at(end)?.is_some_and(|b| b.is_ascii_whitespace()) {
+            end += 1;
+        }
+        self.window.at(end)
+    }
+
     fn fault(&mut self, why: &str) -> io::Result<Option<Piece>> {
         self.row += 1;
         Ok(Some(Piece { line: self.row, body: Err(Fault::of(FaultKind::BrokenArray(why.into()))) }))
@@ -151,7 +162,7 @@ fn scan<R: Read>(window: &mut Window<R>, start: usize) -> io::Result<End> {
                 None if i == start => return Ok(End::Broken("a closing bracket without an opening one")),
                 None => return Ok(End::At(i)),
             },
-            b',' if open.is_empty() => return Ok(End::At(i)),
+            b',' | b':' if open.is_empty() => return Ok(End::At(i.max(start + 1))),
             _ => {}
         }
         i += 1;
