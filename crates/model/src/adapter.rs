@@ -1,9 +1,11 @@
 //! LoRA adapters (arXiv 2106.09685; rank-stabilised: 2312.03732): attach, load and save as PEFT does, merge.
 
+mod config;
+
+use std::collections::HashSet;
 use std::path::Path;
 
 use luthier_engine::{LowRank, MatMul, Param, ParamId};
-use serde_json::{Map, Value, json};
 
 use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::error::ModelError;
@@ -11,17 +13,16 @@ use crate::init::Stream;
 use crate::model::{Model, tensor, write_json};
 
 const PREFIX: &str = "base_model.model.";
-const CONFIG: &str = "adapter_config.json";
 const WEIGHTS: &str = "adapter_model.safetensors";
 
 /// How a LoRA adapter is made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LoraOptions {
-    /// R.
+    /// R; at least 1, at most the width of the widest map.
     pub rank: usize,
-    /// The term is scaled by alpha / R (alpha / sqrt R when rank-stabilised).
+    /// The term is scaled by alpha / R (alpha / sqrt R when rank-stabilised); above 0.
     pub alpha: f64,
-    /// Share of inputs dropped before A while training.
+    /// Share of inputs dropped before A while training; at least 0, below 1.
     pub dropout: f64,
     /// Rank-stabilised scaling.
     pub rslora: bool,
@@ -58,8 +59,9 @@ impl Model {
     /// Kaiming initialisation draws it, B zero, so that the model does not change yet.
     ///
     /// # Errors
-    /// When a target names no map of this model, or an adapter is attached already.
+    /// When an option is out of its range, a target names no map of this model, or an adapter is attached already.
     pub fn attach_lora(&mut self, options: &LoraOptions, seed: u64) -> Result<(), ModelError> {
+        self.check_options(options)?;
         self.attach(options, |name, shape| {
             let count = shape.iter().product();
             Ok(if name.ends_with("lora_A.weight") {
@@ -75,30 +77,38 @@ impl Model {
     /// # Errors
     /// When the folder is no LoRA adapter, asks for what is not supported, or belongs to another model.
     pub fn load_adapter(&mut self, dir: &Path) -> Result<(), ModelError> {
-        let options = read_options(dir)?;
+        let options = config::read(dir)?;
+        self.check_options(&options)
+            .map_err(|error| ModelError::adapter(&dir.join(config::FILE), error.to_string()))?;
         let weights = dir.join(WEIGHTS);
         if !weights.is_file() {
-            return Err(ModelError::adapter(dir, format!("it holds no {WEIGHTS}")));
+            let pickled =
+                if dir.join("adapter_model.bin").is_file() { "; save its adapter_model.bin as that" } else { "" };
+            return Err(ModelError::adapter(dir, format!("it holds no {WEIGHTS}{pickled}")));
         }
         let tensors = Tensors::of_file(&weights)?;
-        let mut used = 0;
+        let mut used = HashSet::new();
         self.attach(&options, |name, shape| {
             let keys =
                 [format!("{PREFIX}{name}"), format!("{PREFIX}{}.default.weight", name.trim_end_matches(".weight"))];
             let key = keys.iter().find(|key| tensors.contains(key)).unwrap_or(&keys[0]);
-            used += 1;
+            used.insert(key.clone());
             tensors.read(key, shape).map_err(|error| match error {
-                ModelError::MissingTensor { .. } | ModelError::Shape { .. } => {
-                    ModelError::adapter(&weights, format!("{error}; was it trained on another model?"))
+                ModelError::MissingTensor { tensor, .. } => {
+                    let why = format!("tensor \"{tensor}\", which target_modules of this model asks for, is missing");
+                    ModelError::adapter(&weights, format!("{why}; was it trained on another model?"))
+                }
+                ModelError::Shape { tensor, found, expected, .. } => {
+                    let why = format!("tensor \"{tensor}\" has shape {found:?}, this model asks for {expected:?}");
+                    ModelError::adapter(&weights, format!("{why}; was it trained on another model?"))
                 }
                 other => other,
             })
         })?;
-        let stored = tensors.names().count();
-        if used != stored {
-            let why = format!("it holds {stored} tensors, of which only {used} belong to this model's target_modules");
+        if let Some(left) = tensors.names().find(|name| !used.contains(*name)) {
             self.detach_adapter();
-            return Err(ModelError::adapter(&weights, why));
+            let why = format!("tensor \"{left}\" has no place: target_modules of this model do not ask for it");
+            return Err(ModelError::adapter(&weights, format!("{why}; was it trained on another model?")));
         }
         Ok(())
     }
@@ -111,7 +121,6 @@ impl Model {
         if self.adapter.is_some() {
             return Err(ModelError::Options("the model has an adapter already; merge or detach it first".to_owned()));
         }
-        self.check_targets(&options.targets)?;
         match self.add_terms(options, fill) {
             Ok(terms) => {
                 self.params.set_trainable(|name| name.contains(".lora_"));
@@ -151,11 +160,25 @@ impl Model {
         Ok(terms)
     }
 
+    fn check_options(&mut self, options: &LoraOptions) -> Result<(), ModelError> {
+        let LoraOptions { rank, alpha, dropout, .. } = options;
+        let widest = self.config.hidden_size.max(self.config.intermediate_size).max(self.config.query_width());
+        let wrong = if !(1..=widest).contains(rank) {
+            format!("lora rank must be from 1 to {widest}, the width of the model's widest map; it is {rank}")
+        } else if !(alpha.is_finite() && *alpha > 0.0) {
+            format!("lora alpha must be a number above 0; it is {alpha}")
+        } else if !(0.0..1.0).contains(dropout) {
+            format!("lora dropout must be at least 0 and below 1; it is {dropout}")
+        } else {
+            return self.check_targets(&options.targets);
+        };
+        Err(ModelError::Options(wrong))
+    }
+
     fn check_targets(&mut self, targets: &Targets) -> Result<(), ModelError> {
         let Targets::Named(names) = targets else { return Ok(()) };
         let paths: Vec<String> = self.decoder.linears_mut().map(|(path, _)| path).collect();
-        let ends = |path: &str, name: &str| path == name || path.ends_with(&format!(".{name}"));
-        match names.iter().find(|name| !paths.iter().any(|path| ends(path, name))) {
+        match names.iter().find(|name| !paths.iter().any(|path| ends_with(path, name))) {
             None if names.is_empty() => Err(ModelError::Options("lora targets are empty".to_owned())),
             None => Ok(()),
             Some(wrong) => {
@@ -209,7 +232,7 @@ impl Model {
             (format!("{PREFIX}{}", param.name), Saved { shape: param.shape.clone(), dtype: SaveDtype::F32, data })
         });
         checkpoint::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
-        write_json(&dir.join(CONFIG), &adapter.config(base))
+        write_json(&dir.join(config::FILE), &adapter.config(base))
     }
 }
 
@@ -217,94 +240,12 @@ impl Targets {
     fn contains(&self, path: &str) -> bool {
         match self {
             Self::AllLinear => true,
-            Self::Named(names) => names.iter().any(|name| path == name || path.ends_with(&format!(".{name}"))),
+            Self::Named(names) => names.iter().any(|name| ends_with(path, name)),
         }
     }
 }
 
-impl Adapter {
-    /// `adapter_config.json` with the fields of PEFT 0.13.
-    fn config(&self, base: &str) -> Map<String, Value> {
-        let mut modules: Vec<&str> = self.terms.iter().filter_map(|(path, ..)| path.rsplit('.').next()).collect();
-        modules.sort_unstable();
-        modules.dedup();
-        let config = json!({
-            "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": base, "bias": "none",
-            "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
-            "layers_pattern": null, "layers_to_transform": null, "loftq_config": {},
-            "lora_alpha": number(self.options.alpha), "lora_dropout": self.options.dropout,
-            "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
-            "peft_type": "LORA", "r": self.options.rank, "rank_pattern": {}, "revision": null,
-            "target_modules": modules, "task_type": "CAUSAL_LM", "use_dora": false,
-            "use_rslora": self.options.rslora,
-        });
-        match config {
-            Value::Object(map) => map,
-            _ => unreachable!("the literal above is an object"),
-        }
-    }
-}
-
-/// 16 rather than 16.0, as PEFT writes it.
-fn number(x: f64) -> Value {
-    if x.fract() == 0.0 && x.abs() < 1e15 { json!(x as i64) } else { json!(x) }
-}
-
-fn read_options(dir: &Path) -> Result<LoraOptions, ModelError> {
-    let path = dir.join(CONFIG);
-    if !path.is_file() {
-        return Err(ModelError::adapter(
-            dir,
-            format!("it holds no {CONFIG}; give the folder that PEFT's save_pretrained wrote"),
-        ));
-    }
-    let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
-    let config: Map<String, Value> =
-        serde_json::from_slice(&text).map_err(|error| ModelError::adapter(&path, format!("is not JSON: {error}")))?;
-    let wrong = |why: String| ModelError::adapter(&path, why);
-    let kind = config.get("peft_type").and_then(Value::as_str).unwrap_or("nothing");
-    if kind != "LORA" {
-        return Err(wrong(format!("peft_type is {kind}; only LORA is supported")));
-    }
-    let empty = |value: &Value| {
-        matches!(value, Value::Null | Value::Bool(false))
-            || value.as_array().is_some_and(Vec::is_empty)
-            || value.as_object().is_some_and(Map::is_empty)
-    };
-    for field in [
-        "use_dora",
-        "fan_in_fan_out",
-        "modules_to_save",
-        "rank_pattern",
-        "alpha_pattern",
-        "layers_to_transform",
-        "layer_replication",
-    ] {
-        if let Some(value) = config.get(field).filter(|value| !empty(value)) {
-            return Err(wrong(format!("field \"{field}\" is {value}, which is not supported")));
-        }
-    }
-    if let Some(bias) = config.get("bias").and_then(Value::as_str).filter(|bias| *bias != "none") {
-        return Err(wrong(format!("field \"bias\" is \"{bias}\"; only \"none\" is supported")));
-    }
-    let targets = match config.get("target_modules") {
-        Some(Value::String(all)) if all == "all-linear" => Targets::AllLinear,
-        Some(Value::Array(names)) => {
-            let names: Option<Vec<String>> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
-            Targets::Named(names.ok_or_else(|| wrong("field \"target_modules\" must be a list of names".to_owned()))?)
-        }
-        other => {
-            let found = other.map_or("missing".to_owned(), Value::to_string);
-            return Err(wrong(format!("field \"target_modules\" must be a list of names, it is {found}")));
-        }
-    };
-    let field = |name: &str| config.get(name).and_then(Value::as_f64);
-    let rank = config.get("r").and_then(Value::as_u64).filter(|rank| *rank > 0);
-    Ok(LoraOptions {
-        rank: rank.ok_or_else(|| wrong("field \"r\" must be a whole number above 0".to_owned()))? as usize,
-        alpha: field("lora_alpha").ok_or_else(|| wrong("field \"lora_alpha\" must be a number".to_owned()))?,
-        dropout: field("lora_dropout").unwrap_or(0.0),
-        rslora: config.get("use_rslora").and_then(Value::as_bool).unwrap_or(false),
-        targets,
-    })
+/// Whether a module's path is that name or ends with it, whole parts only (PEFT `check_target_module_exists`).
+fn ends_with(path: &str, name: &str) -> bool {
+    path.strip_suffix(name).is_some_and(|front| front.is_empty() || front.ends_with('.'))
 }

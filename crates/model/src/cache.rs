@@ -56,6 +56,10 @@ impl KvCache {
         }
     }
 
+    pub(crate) fn is_alive(&self, sequence: usize) -> bool {
+        self.sequences.get(sequence).is_some_and(Option::is_some)
+    }
+
     pub(crate) fn length(&self, sequence: usize) -> usize {
         self.sequence(sequence).length
     }

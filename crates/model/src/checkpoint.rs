@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::tensor::{Metadata, TensorInfo};
@@ -43,8 +43,14 @@ impl Tensors {
             return Self::of_file(&single);
         }
         if !index.is_file() {
-            let why = "it holds neither model.safetensors nor model.safetensors.index.json";
-            return Err(ModelError::NotAModel { path: dir.to_owned(), why: why.to_owned() });
+            let pickled =
+                if dir.join("pytorch_model.bin").is_file() || dir.join("pytorch_model.bin.index.json").is_file() {
+                    "; save its pytorch_model.bin as safetensors (save_pretrained of transformers does)"
+                } else {
+                    ""
+                };
+            let why = format!("it holds neither model.safetensors nor model.safetensors.index.json{pickled}");
+            return Err(ModelError::NotAModel { path: dir.to_owned(), why });
         }
         Self::of_index(dir, &index)
     }
@@ -54,22 +60,31 @@ impl Tensors {
         let json: Value = serde_json::from_slice(&text)
             .map_err(|error| ModelError::config(index, format!("is not JSON: {error}")))?;
         let map = json.get("weight_map").and_then(Value::as_object);
-        let map = map.ok_or_else(|| ModelError::config(index, "field \"weight_map\" is missing"))?;
+        let map =
+            map.ok_or_else(|| ModelError::config(index, "field \"weight_map\" must be an object of file names"))?;
+        let mut shards = BTreeMap::new();
+        for (tensor, shard) in map {
+            let name = shard.as_str().filter(|name| is_plain_name(name)).ok_or_else(|| {
+                let why =
+                    format!("weight_map places \"{tensor}\" in {shard}, which is not the name of a file beside it");
+                ModelError::config(index, why)
+            })?;
+            shards.entry(name).or_insert_with(Vec::new).push(tensor);
+        }
         let mut tensors = Self { files: Vec::new(), by_name: BTreeMap::new(), root: dir.to_owned() };
-        let mut shards: Vec<&str> = map.values().filter_map(Value::as_str).collect();
-        shards.sort_unstable();
-        shards.dedup();
-        for shard in shards {
+        for (shard, names) in shards {
             let path = dir.join(shard);
             if !path.is_file() {
-                let why = format!("it names the shard {shard}, which is not there");
+                let why = format!("it names the shard {shard}, which is not there; fetch the whole model again");
                 return Err(ModelError::config(index, why));
             }
             tensors.add_file(&path)?;
-        }
-        if let Some(missing) = map.keys().find(|name| !tensors.by_name.contains_key(*name)) {
-            let why = format!("it places the tensor \"{missing}\" in {}, where it is not", map[missing]);
-            return Err(ModelError::config(index, why));
+            let file = tensors.files.len() - 1;
+            let placed = |name: &String| tensors.by_name.get(name).is_some_and(|(holder, _)| *holder == file);
+            if let Some(missing) = names.into_iter().find(|name| !placed(name)) {
+                let why = format!("it places the tensor \"{missing}\" in {shard}, where it is not");
+                return Err(ModelError::config(index, why));
+            }
         }
         Ok(tensors)
     }
@@ -87,19 +102,22 @@ impl Tensors {
     fn add_file(&mut self, path: &Path) -> Result<(), ModelError> {
         let (data_start, metadata) = read_header(path)?;
         let length = std::fs::metadata(path).map_err(ModelError::read(path))?.len();
+        let (filled, stored) = (metadata.data_len() as u64, length - data_start);
         for (name, info) in metadata.tensors() {
-            let (start, end) = info.data_offsets;
-            if data_start + end as u64 > length {
-                let why = format!("is truncated: tensor \"{name}\" ends beyond the file's {length} bytes");
+            if info.data_offsets.1 as u64 > stored {
+                let why = format!(
+                    "is truncated: tensor \"{name}\" ends beyond the file's {length} bytes; copy or fetch it again"
+                );
                 return Err(ModelError::broken(path, why));
             }
-            let count = info.shape.iter().try_fold(1usize, |product, &size| product.checked_mul(size));
-            let bytes = count.and_then(|count| count.checked_mul(info.dtype.bitsize())).map(|bits| bits / 8);
-            if end < start || bytes != Some(end - start) {
-                let why = format!("tensor \"{name}\" of shape {:?} does not fill its bytes", info.shape);
+            if let Some((other, _)) = self.by_name.insert(name.clone(), (self.files.len(), info.clone())) {
+                let why = format!("tensor \"{name}\" is in {} already", self.files[other].path.display());
                 return Err(ModelError::broken(path, why));
             }
-            self.by_name.insert(name, (self.files.len(), info.clone()));
+        }
+        if filled < stored {
+            let why = format!("holds {} bytes that belong to no tensor; copy or fetch it again", stored - filled);
+            return Err(ModelError::broken(path, why));
         }
         self.files.push(TensorFile { path: path.to_owned(), data_start });
         Ok(())
@@ -130,7 +148,7 @@ impl Tensors {
     /// The numbers of a tensor as f32, checked against the shape the caller needs.
     ///
     /// # Errors
-    /// When it is missing, of another shape, of a type that is not f32, bf16 or f16, or unreadable.
+    /// When it is missing, of another shape, of a type that is not f32, bf16 or f16, not finite, or unreadable.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let Some((file, info)) = self.by_name.get(name) else {
             return Err(ModelError::MissingTensor {
@@ -149,10 +167,16 @@ impl Tensors {
             });
         }
         let bytes = file.bytes(info).map_err(ModelError::read(&file.path))?;
-        decode(info.dtype, &bytes).ok_or_else(|| {
+        let data = decode(info.dtype, &bytes).ok_or_else(|| {
             let why = format!("tensor \"{name}\" is stored as {:?}; f32, bf16 and f16 can be read", info.dtype);
             ModelError::broken(&file.path, why)
-        })
+        })?;
+        if !all_finite(&data) {
+            let why =
+                format!("tensor \"{name}\" holds numbers that are NaN or infinite; the training that wrote it failed");
+            return Err(ModelError::broken(&file.path, why));
+        }
+        Ok(data)
     }
 
     /// As [`Tensors::read`] for a tensor of any shape, which is returned too.
@@ -167,6 +191,10 @@ impl Tensors {
 
     /// ` (the files hold "...")`, with a name that ends alike.
     fn hint(&self, name: &str) -> String {
+        if name == "lm_head.weight" {
+            return "; if the model has no head of its own, say \"tie_word_embeddings\": true in config.json"
+                .to_owned();
+        }
         let tail = name.rsplit('.').take(2).collect::<Vec<_>>();
         let near = self.names().find(|other| other.rsplit('.').take(2).eq(tail.iter().copied()));
         match near.or_else(|| self.names().next()) {
@@ -187,7 +215,8 @@ impl TensorFile {
     }
 }
 
-/// Where the numbers begin, and what lies there. Lengths are checked against the file before anything is allocated.
+/// Where the numbers begin, and what lies there: the library sees to it that shapes fit their bytes and that these lie
+/// end to end. Lengths are checked against the file before anything is allocated.
 fn read_header(path: &Path) -> Result<(u64, Metadata), ModelError> {
     let mut file = File::open(path).map_err(ModelError::read(path))?;
     let length = file.metadata().map_err(ModelError::read(path))?.len();
@@ -203,9 +232,23 @@ fn read_header(path: &Path) -> Result<(u64, Metadata), ModelError> {
     }
     let mut text = vec![0; header as usize];
     file.read_exact(&mut text).map_err(ModelError::read(path))?;
-    let metadata = serde_json::from_slice(&text)
-        .map_err(|error| ModelError::broken(path, format!("its safetensors header is damaged: {error}")))?;
+    let metadata = serde_json::from_slice(&text).map_err(|error| {
+        ModelError::broken(path, format!("its safetensors header is damaged: {error}; copy or fetch it again"))
+    })?;
     Ok((8 + header, metadata))
+}
+
+/// Whether a shard's name stays inside the folder: what the index says is not ours to trust.
+fn is_plain_name(name: &str) -> bool {
+    let mut parts = Path::new(name).components();
+    matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) && !name.contains('\\')
+}
+
+/// By the exponent's bits, a chunk at a time: fast enough for every weight that is read.
+fn all_finite(data: &[f32]) -> bool {
+    const INFINITY: u32 = f32::INFINITY.to_bits();
+    let largest = |chunk: &[f32]| chunk.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7FFF_FFFF));
+    data.chunks(4096).all(|chunk| largest(chunk) < INFINITY)
 }
 
 fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {

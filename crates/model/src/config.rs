@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::arch::{self, Family};
 use crate::error::ModelError;
+use crate::fields::Fields;
 
 /// The shape of a decoder, as the family's switches and `config.json` say it.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +53,9 @@ pub struct Config {
     pub json: Map<String, Value>,
 }
 
+/// More blocks than any decoder has; a bound on what is allocated before the files are looked at.
+const MOST_LAYERS: usize = 10_000;
+
 /// Stretching of rotary frequencies (transformers `modeling_rope_utils.py`).
 #[derive(Clone, Debug, PartialEq)]
 pub enum RopeScaling {
@@ -83,16 +87,11 @@ impl Config {
     pub fn read(dir: &Path) -> Result<Self, ModelError> {
         let path = dir.join("config.json");
         if !path.is_file() {
-            let why = if dir.is_dir() {
-                "it holds no config.json; give the folder that transformers' save_pretrained wrote"
-            } else {
-                "there is no such folder"
-            };
-            return Err(ModelError::NotAModel { path: dir.to_owned(), why: why.to_owned() });
+            return Err(ModelError::NotAModel { path: dir.to_owned(), why: no_config(dir) });
         }
         let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
         let json: Map<String, Value> = serde_json::from_slice(&text)
-            .map_err(|error| ModelError::config(&path, format!("is not JSON: {error}")))?;
+            .map_err(|error| ModelError::config(&path, format!("is not a JSON object: {error}")))?;
         Self::from_json(json, &path)
     }
 
@@ -102,21 +101,33 @@ impl Config {
     /// As [`Config::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
         let fields = Fields { json: &json, path };
-        let family = match json.get("model_type").and_then(Value::as_str) {
-            Some(name) => Family::from_name(name).ok_or_else(|| ModelError::UnsupportedFamily {
-                path: path.to_owned(),
-                found: name.to_owned(),
-                supported: arch::names().join(", "),
-            })?,
-            None => return Err(ModelError::config(path, "field \"model_type\" is missing")),
-        };
+        let family = fields.text("model_type")?;
+        let family = Family::from_name(family).ok_or_else(|| ModelError::UnsupportedFamily {
+            path: path.to_owned(),
+            found: family.to_owned(),
+            supported: arch::names().join(", "),
+        })?;
         fields.check_activation()?;
+        fields.refuse(
+            "quantization_config",
+            "quantised files cannot be read; give the original f32, bf16 or f16 model",
+        )?;
         family.check(&fields)?;
         let hidden_size = fields.size("hidden_size")?;
         let num_attention_heads = fields.size("num_attention_heads")?;
         let num_key_value_heads = fields.size_or("num_key_value_heads", num_attention_heads)?;
-        let head_dim = fields.size_or("head_dim", hidden_size / num_attention_heads)?;
-        let config = Self {
+        let head_dim = match fields.optional_size("head_dim")? {
+            Some(size) => size,
+            None if hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
+            None => {
+                let why = format!(
+                    "hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}, \
+                     and there is no head_dim to say how wide a head is"
+                );
+                return Err(ModelError::config(path, why));
+            }
+        };
+        let mut config = Self {
             family,
             hidden_size,
             intermediate_size: fields.size("intermediate_size")?,
@@ -126,19 +137,20 @@ impl Config {
             head_dim,
             vocab_size: fields.size("vocab_size")?,
             max_position_embeddings: fields.size_or("max_position_embeddings", 2048)?,
-            rms_norm_eps: fields.number_or("rms_norm_eps", 1e-6)? as f32,
+            rms_norm_eps: fields.positive_or("rms_norm_eps", 1e-6)? as f32,
             rope_theta: fields.rope_theta()?,
             rope_scaling: fields.rope_scaling()?,
             tie_word_embeddings: fields.flag_or("tie_word_embeddings", family.ties_by_default())?,
             qkv_bias: family.qkv_bias(&fields)?,
             output_bias: family.output_bias(&fields)?,
             mlp_bias: fields.flag_or("mlp_bias", false)?,
-            initializer_range: fields.number_or("initializer_range", 0.02)? as f32,
+            initializer_range: fields.positive_or("initializer_range", 0.02)? as f32,
             bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
             eos_token_ids: fields.token_ids("eos_token_id")?,
-            json: json.clone(),
+            json: Map::new(),
         };
         config.check(path)?;
+        config.json = json;
         Ok(config)
     }
 
@@ -150,6 +162,10 @@ impl Config {
         }
         if !self.head_dim.is_multiple_of(2) {
             let why = format!("head_dim {} is odd; rotary positions need pairs", self.head_dim);
+            return Err(ModelError::config(path, why));
+        }
+        if self.num_hidden_layers > MOST_LAYERS {
+            let why = format!("num_hidden_layers {} is above {MOST_LAYERS}", self.num_hidden_layers);
             return Err(ModelError::config(path, why));
         }
         Ok(())
@@ -195,109 +211,16 @@ impl Config {
     }
 }
 
-/// Fields of `config.json`, with errors that name file and field.
-#[derive(Clone, Copy, Debug)]
-pub struct Fields<'a> {
-    json: &'a Map<String, Value>,
-    path: &'a Path,
-}
-
-impl Fields<'_> {
-    fn wrong(&self, field: &str, value: &Value, due: &str) -> ModelError {
-        ModelError::config(self.path, format!("field \"{field}\" must be {due}, found {value}"))
+/// Why a folder without `config.json` is no model, and what to give instead.
+fn no_config(dir: &Path) -> String {
+    if dir.join("adapter_config.json").is_file() {
+        return "it holds an adapter; give its base model as the model, and this folder as the adapter".to_owned();
     }
-
-    fn get(&self, field: &str) -> Option<&Value> {
-        self.json.get(field).filter(|value| !value.is_null())
+    if dir.is_dir() {
+        return "it holds no config.json; give the folder that transformers' save_pretrained wrote".to_owned();
     }
-
-    fn size(&self, field: &str) -> Result<usize, ModelError> {
-        match self.get(field) {
-            None => Err(ModelError::config(self.path, format!("field \"{field}\" is missing"))),
-            Some(value) => match value.as_u64() {
-                Some(size) if (1..=1 << 32).contains(&size) => Ok(size as usize),
-                _ => Err(self.wrong(field, value, "a whole number above 0")),
-            },
-        }
+    if dir.exists() {
+        return "it is a file; give the folder that config.json stands in".to_owned();
     }
-
-    fn size_or(&self, field: &str, default: usize) -> Result<usize, ModelError> {
-        if self.get(field).is_none() { Ok(default) } else { self.size(field) }
-    }
-
-    fn number_or(&self, field: &str, default: f64) -> Result<f64, ModelError> {
-        match self.get(field) {
-            None => Ok(default),
-            Some(value) => value.as_f64().ok_or_else(|| self.wrong(field, value, "a number")),
-        }
-    }
-
-    pub(crate) fn flag_or(&self, field: &str, default: bool) -> Result<bool, ModelError> {
-        match self.get(field) {
-            None => Ok(default),
-            Some(value) => value.as_bool().ok_or_else(|| self.wrong(field, value, "true or false")),
-        }
-    }
-
-    fn token_ids(&self, field: &str) -> Result<Vec<u32>, ModelError> {
-        let Some(value) = self.get(field) else { return Ok(Vec::new()) };
-        let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
-        let ids = match value {
-            Value::Array(list) => list.iter().map(id).collect(),
-            single => id(single).map(|id| vec![id]),
-        };
-        ids.ok_or_else(|| self.wrong(field, value, "a token id or a list of token ids"))
-    }
-
-    fn check_activation(&self) -> Result<(), ModelError> {
-        match self.get("hidden_act") {
-            None => Ok(()),
-            Some(Value::String(name)) if name == "silu" => Ok(()),
-            Some(value) => Err(self.wrong("hidden_act", value, "\"silu\"")),
-        }
-    }
-
-    /// The base of the frequencies: a field of its own, or inside `rope_parameters` as newer transformers write it.
-    fn rope_theta(&self) -> Result<f64, ModelError> {
-        if let Some(theta) = self.get("rope_parameters").and_then(|rope| rope.get("rope_theta")) {
-            return theta.as_f64().ok_or_else(|| self.wrong("rope_parameters.rope_theta", theta, "a number"));
-        }
-        self.number_or("rope_theta", 10_000.0)
-    }
-
-    fn rope_scaling(&self) -> Result<RopeScaling, ModelError> {
-        let field = if self.get("rope_scaling").is_some() { "rope_scaling" } else { "rope_parameters" };
-        let Some(scaling) = self.get(field) else { return Ok(RopeScaling::None) };
-        let number = |name: &str| {
-            scaling.get(name).and_then(Value::as_f64).filter(|x| *x > 0.0).ok_or_else(|| {
-                let why = format!("field \"{field}.{name}\" must be a number above 0");
-                ModelError::config(self.path, why)
-            })
-        };
-        let kind = scaling.get("rope_type").or_else(|| scaling.get("type")).and_then(Value::as_str);
-        match kind.unwrap_or("default") {
-            "default" => Ok(RopeScaling::None),
-            "linear" => Ok(RopeScaling::Linear { factor: number("factor")? }),
-            "llama3" => Ok(RopeScaling::Llama3 {
-                factor: number("factor")?,
-                low_freq_factor: number("low_freq_factor")?,
-                high_freq_factor: number("high_freq_factor")?,
-                original_max_position_embeddings: number("original_max_position_embeddings")?,
-            }),
-            other => {
-                let why =
-                    format!("{field} of type \"{other}\" is not supported; supported are: default, linear, llama3");
-                Err(ModelError::config(self.path, why))
-            }
-        }
-    }
-
-    pub(crate) fn refuse(&self, field: &str, why: &str) -> Result<(), ModelError> {
-        match self.get(field) {
-            Some(value) if value != &Value::Bool(false) => {
-                Err(ModelError::config(self.path, format!("field \"{field}\" is {value}: {why}")))
-            }
-            _ => Ok(()),
-        }
-    }
+    "there is no such folder; give the path of a folder with config.json and model.safetensors".to_owned()
 }

@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod decoder;
 mod error;
+mod fields;
 mod init;
 mod model;
 mod session;

@@ -40,9 +40,10 @@ impl Model {
         let tensors = Tensors::of_model(dir)?;
         let mut params = Params::default();
         let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            let data = tensors.read(name, shape)?;
+            let data = tensors.read(stored_name(&tensors, name), shape)?;
             Ok(tensor(device, shape, &data))
         })?;
+        check_leftovers(&tensors, &params, dir)?;
         Ok(Self {
             generation_config: read_generation_config(dir)?,
             stored_dtype: tensors.stored_dtype(),
@@ -59,9 +60,10 @@ impl Model {
     /// A model with fresh weights: normal with the configuration's `initializer_range`, norms 1, biases 0.
     ///
     /// # Errors
-    /// When the configuration is wrong; `path` is named.
+    /// When the configuration is wrong or asks for more weights than any machine holds; `path` is named.
     pub fn create(json: Map<String, Value>, path: &Path, seed: u64, device: &Device) -> Result<Self, ModelError> {
         let config = Config::from_json(json, path)?;
+        check_weight_count(&config, path)?;
         let deviation = f64::from(config.initializer_range);
         let mut params = Params::default();
         let decoder = Decoder::build(&config, &mut params, |name, shape| {
@@ -109,7 +111,7 @@ impl Model {
     /// tokens: N ids, packed as `layout` says -> hidden states `[n, C]` of the wanted rows (all when `None`).
     ///
     /// # Errors
-    /// When a token is not in the vocabulary or a position is beyond the model's.
+    /// When a token is not in the vocabulary. Positions beyond `max_position_embeddings` are the caller's decision.
     pub fn forward(
         &self,
         tape: &mut Tape<'_>,
@@ -155,8 +157,9 @@ impl Model {
     /// `model.safetensors`. The tokenizer's files are the caller's.
     ///
     /// # Errors
-    /// When a file cannot be written.
+    /// When a file cannot be written, or a weight is beyond the range of `dtype`.
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
+        self.check_range(dtype)?;
         let tensors = self.params.iter().take(self.base_params).map(|(_, param)| {
             let data: Box<dyn Fn() -> Vec<f32>> = Box::new(|| param.tensor.to_vec());
             (param.name.clone(), Saved { shape: param.shape.clone(), dtype, data })
@@ -164,12 +167,71 @@ impl Model {
         checkpoint::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
         let mut json = self.config.json.clone();
         json.insert("torch_dtype".to_owned(), dtype.torch_name().into());
+        if json.contains_key("dtype") {
+            // transformers 5 has renamed the field and reads the new name first.
+            json.insert("dtype".to_owned(), dtype.torch_name().into());
+        }
         json.insert("architectures".to_owned(), vec![self.config.family.architecture()].into());
         write_json(&dir.join("config.json"), &json)?;
         if let Some(generation) = &self.generation_config {
             write_json(&dir.join("generation_config.json"), generation)?;
         }
         Ok(())
+    }
+
+    /// f16 has no numbers above 65504: a weight beyond would be saved as infinity.
+    fn check_range(&self, dtype: SaveDtype) -> Result<(), ModelError> {
+        if dtype != SaveDtype::F16 {
+            return Ok(());
+        }
+        for (_, param) in self.params.iter().take(self.base_params) {
+            if let Some(beyond) = param.tensor.to_vec().into_iter().find(|x| half::f16::from_f32(*x).is_infinite()) {
+                let why = format!("{} holds {beyond}, which float16 cannot; save as bfloat16 or float32", param.name);
+                return Err(ModelError::Options(why));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name a weight has in the files: those of a model saved without its head have no `model.` in front.
+fn stored_name<'a>(tensors: &Tensors, name: &'a str) -> &'a str {
+    match name.strip_prefix("model.") {
+        Some(bare) if !tensors.contains(name) && tensors.contains(bare) => bare,
+        _ => name,
+    }
+}
+
+/// Refuses files with blocks or biases that the configuration does not know: the model would run without them.
+fn check_leftovers(tensors: &Tensors, params: &Params, dir: &Path) -> Result<(), ModelError> {
+    for name in tensors.names() {
+        let bare = name.strip_prefix("model.").unwrap_or(name);
+        // Old files carry the rotary frequencies, which follow from the configuration.
+        let matters = bare.starts_with("layers.") && !bare.ends_with("rotary_emb.inv_freq");
+        if matters && params.find(&format!("model.{bare}")).is_none() {
+            let path = dir.join("config.json");
+            let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");
+            return Err(ModelError::Config { path, why });
+        }
+    }
+    Ok(())
+}
+
+/// 256 GiB of f32: beyond it a size in the configuration is a slip.
+const MOST_WEIGHTS: usize = 1 << 36;
+
+fn check_weight_count(config: &Config, path: &Path) -> Result<(), ModelError> {
+    let (c, f) = (config.hidden_size, config.intermediate_size);
+    let block = [config.query_width(), config.key_width(), f].into_iter().try_fold(0usize, |sum, width| {
+        // q and o, k and v; gate, up and down count as two, which is close enough for a bound.
+        sum.checked_add(width.checked_mul(c)?.checked_mul(2)?)
+    });
+    let count = block
+        .and_then(|block| block.checked_mul(config.num_hidden_layers))
+        .and_then(|blocks| blocks.checked_add(config.vocab_size.checked_mul(c)?));
+    match count {
+        Some(count) if count <= MOST_WEIGHTS => Ok(()),
+        _ => Err(ModelError::config(path, "its sizes multiply to more than 64 billion weights; is a size mistyped?")),
     }
 }
 
@@ -205,5 +267,5 @@ fn read_generation_config(dir: &Path) -> Result<Option<Map<String, Value>>, Mode
     }
     let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
     let json = serde_json::from_slice(&text);
-    json.map(Some).map_err(|error| ModelError::config(&path, format!("is not JSON: {error}")))
+    json.map(Some).map_err(|error| ModelError::config(&path, format!("is not a JSON object: {error}")))
 }

@@ -1,5 +1,6 @@
 //! Decoding with a key-value cache: several sequences step together, one pass over the weights.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use luthier_engine::{Layout, Segment, Tape};
@@ -45,11 +46,17 @@ impl<'m> Session<'m> {
     }
 
     /// A sequence that goes on from where `from` is, sharing what both have.
+    ///
+    /// # Panics
+    /// When `from` was freed: a mistake of the caller's code.
     pub fn fork(&mut self, from: SequenceId) -> SequenceId {
         SequenceId(self.cache.fork(from.0))
     }
 
     /// Forgets a sequence.
+    ///
+    /// # Panics
+    /// When it was freed already: a mistake of the caller's code.
     pub fn free(&mut self, sequence: SequenceId) {
         self.cache.free(sequence.0);
     }
@@ -57,8 +64,13 @@ impl<'m> Session<'m> {
     /// Appends tokens to sequences, each named once; returns the logits behind each one's last token, `[feeds, V]`.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary.
+    /// When a token is not in the vocabulary, a feed is empty, or a sequence is named twice or is not there. Then no
+    /// sequence has changed.
     pub fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
+        self.check(feeds)?;
+        if feeds.is_empty() {
+            return Ok(Vec::new());
+        }
         let tokens: Vec<u32> = feeds.iter().flat_map(|feed| feed.tokens.iter().copied()).collect();
         self.model.check_tokens(&tokens)?;
         let mut positions = Vec::with_capacity(tokens.len());
@@ -78,5 +90,22 @@ impl<'m> Session<'m> {
         let mut store = CachedPass { cache: &mut self.cache, rows };
         let hidden = self.model.decoder.forward(&mut tape, &tokens, &layout, &mut store, Some(&last));
         Ok(tape.logits(&hidden, self.model.head(), 0..feeds.len()).to_vec())
+    }
+
+    fn check(&self, feeds: &[Feed<'_>]) -> Result<(), ModelError> {
+        let mut seen = HashSet::with_capacity(feeds.len());
+        for Feed { sequence, tokens } in feeds {
+            let wrong = if !self.cache.is_alive(sequence.0) {
+                "is not there; it was freed or belongs to another session"
+            } else if tokens.is_empty() {
+                "is fed no tokens; feed at least one"
+            } else if !seen.insert(sequence.0) {
+                "is named twice in one step; feed its tokens together"
+            } else {
+                continue;
+            };
+            return Err(ModelError::Input(format!("sequence {} {wrong}", sequence.0)));
+        }
+        Ok(())
     }
 }

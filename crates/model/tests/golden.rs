@@ -1,30 +1,15 @@
 //! The decoder against transformers: logits, hidden states, losses and the gradient of every parameter.
 
-use std::path::{Path, PathBuf};
+#![allow(clippy::print_stdout, reason = "says which models it ran with")]
 
+mod fixture;
+
+use std::path::Path;
+
+use fixture::{json, repository, shared};
 use luthier_engine::{Device, Grads, Layout, Tape};
 use luthier_model::Model;
 use serde_json::Value;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// The folder of larger inputs beside the repository, if it is there.
-fn shared(part: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("LUTHIER_SHARED").map_or_else(|| repository().join("../shared"), PathBuf::from);
-    let path = root.join(part);
-    if path.exists() {
-        println!("RUNNING with {part}");
-        return Some(path);
-    }
-    println!("SKIPPED: {part} (no ../shared)");
-    None
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
-}
 
 fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
@@ -55,10 +40,10 @@ fn loss_and_gradients(model: &Model, rows: &[(Vec<u32>, Vec<i64>)]) -> (f64, usi
     let tokens: Vec<u32> = rows.iter().flat_map(|(tokens, _)| tokens.clone()).collect();
     let (mut wanted, mut labels, mut start) = (Vec::new(), Vec::new(), 0);
     for (tokens, row_labels) in rows {
-        for i in 1..tokens.len() {
-            if row_labels[i] >= 0 {
+        for (i, &label) in row_labels.iter().enumerate().skip(1) {
+            if label >= 0 {
                 wanted.push((start + i - 1) as u32);
-                labels.push(row_labels[i] as u32);
+                labels.push(label as u32);
             }
         }
         start += tokens.len();

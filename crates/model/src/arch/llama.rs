@@ -1,7 +1,7 @@
 //! `llama`: Llama 1, 2 and 3, and what follows them (TAIDE, Taiwan-LLM, SmolLM).
 
-use crate::config::Fields;
 use crate::error::ModelError;
+use crate::fields::Fields;
 
 pub(super) const MODEL_TYPE: &str = "llama";
 pub(super) const ARCHITECTURE: &str = "LlamaForCausalLM";

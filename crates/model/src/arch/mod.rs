@@ -3,8 +3,8 @@
 mod llama;
 mod qwen2;
 
-use crate::config::Fields;
 use crate::error::ModelError;
+use crate::fields::Fields;
 
 /// A family, by the `model_type` of transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! `qwen2`: Qwen 2 and 2.5. Biases on q, k and v, none on o.
 
-use crate::config::Fields;
 use crate::error::ModelError;
+use crate::fields::Fields;
 
 pub(super) const MODEL_TYPE: &str = "qwen2";
 pub(super) const ARCHITECTURE: &str = "Qwen2ForCausalLM";
