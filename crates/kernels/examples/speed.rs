@@ -1,5 +1,6 @@
 //! Speed of the kernels on the shapes of a 135M-parameter llama: `cargo run --release -p luthier-kernels --example speed`.
 #![allow(clippy::print_stdout)]
+#![allow(clippy::single_range_in_vec_init)] // a list of one range of keys is what is meant
 
 use std::time::Instant;
 

@@ -9,11 +9,20 @@ use crate::threads::{self, GRAIN, rows_of};
 pub fn dropout(x: &[f32], y: &mut [f32], p: f32, key: u64) {
     assert_eq!(x.len(), y.len(), "dropout: lengths");
     assert!((0.0..1.0).contains(&p), "dropout: probability {p} is not in [0, 1)");
-    let stream = splitmix64(key);
     let dropped_below = (f64::from(p) * 4_294_967_296.0) as u32;
     let kept = 1.0 / (1.0 - p);
-    threads::rows(x.len(), GRAIN / 4, rows_of(y, 1), |r, y| {
-        mask_from(&x[r.clone()], y.data, r.start as u64, stream, dropped_below, kept);
+    threads::rows(x.len(), GRAIN / 2, rows_of(y, 1), |r, y| {
+        // The low 32 bits of a position go through the mixer, the high ones into its keys.
+        let (mut x, mut y, mut first) = (&x[r.clone()], y.data, r.start as u64);
+        while !x.is_empty() {
+            let high = first >> 32;
+            let here = x.len().min((((high + 1) << 32) - first) as usize);
+            let mixed = splitmix64(splitmix64(key) ^ high);
+            let keys = [mixed as u32, (mixed >> 32) as u32];
+            let (y_here, y_later) = y.split_at_mut(here);
+            mask_from(&x[..here], y_here, first as u32, keys, dropped_below, kept);
+            (x, y, first) = (&x[here..], y_later, first + here as u64);
+        }
     });
 }
 
@@ -26,11 +35,22 @@ fn splitmix64(x: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// A mixer of 32 bits with two multiplications (Wellons, hash-prospector "lowbias32").
+#[inline(always)]
+fn mix32(x: u32) -> u32 {
+    let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
 vectorised! {
-    fn mask_from(x: &[f32], y: &mut [f32], first: u64, stream: u64, dropped_below: u32, kept: f32) {
-        for ((y, x), i) in y.iter_mut().zip(x).zip(first..) {
-            let random = splitmix64(stream.wrapping_add(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
-            *y = if (random >> 32) as u32 >= dropped_below { x * kept } else { 0.0 };
+    fn mask_from(x: &[f32], y: &mut [f32], first: u32, keys: [u32; 2], dropped_below: u32, kept: f32) {
+        let [key0, key1] = keys;
+        let mut i = first;
+        for (y, x) in y.iter_mut().zip(x) {
+            let random = mix32(mix32(i ^ key0).wrapping_add(key1));
+            *y = if random >= dropped_below { x * kept } else { 0.0 };
+            i = i.wrapping_add(1);
         }
     }
 }

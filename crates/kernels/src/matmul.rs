@@ -1,14 +1,16 @@
 //! Matrix products: one entry for all of them. Large products go to the `gemm` crate; products of a few rows with a
-//! weight stored `[n, k]`, the ones of decoding, stream the weight once ([`few_rows`](self)).
+//! weight stored `[n, k]`, the ones of decoding, stream the weight once.
 //!
 //! A product is cut between threads by its output alone, so its bits do not depend on the number of threads. They may
 //! depend on `m`: a row multiplied alone and the same row in a batch may differ in the last bits, because the depth `k`
 //! is cut at other places. For up to [`FEW_ROWS`] rows the order is one and the same.
 
+use std::ops::Range;
+
 use gemm::Parallelism;
 
-use crate::simd::{LANES, load_part, sum_lanes, vectorised};
-use crate::threads;
+use crate::simd::{self, LANES, load_part, sum_lanes, vectorised};
+use crate::threads::{self, rows_of};
 
 /// A product `c[m, n] = alpha * a[m, k] b[k, n] + beta * c`. Strides are in elements: (from row to row, from column to column).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -97,7 +99,8 @@ pub fn matmul_on_this_thread(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32])
 }
 
 fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    if spec.m <= FEW_ROWS && spec.a_strides.1 == 1 && spec.b_strides.0 == 1 && spec.m > 0 && spec.n > 0 {
+    let contiguous = spec.a_strides.1 == 1 && spec.b_strides.0 == 1;
+    if contiguous && (1..=FEW_ROWS).contains(&spec.m) && spec.n > 0 && spec.k >= LANES {
         few_rows(spec, a, b, c, threads);
     } else {
         through_gemm(spec, a, b, c, threads);
@@ -136,23 +139,14 @@ fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usi
     }
 }
 
-/// Weights multiplied at a time in [`few_rows`].
-const WEIGHTS: usize = 4;
-
-/// `m <= FEW_ROWS` rows of `a` by the columns of `b`, each contiguous: inner products, every weight read once.
+/// A few rows of `a` by the columns of `b`, each contiguous: inner products, every weight read from memory once.
 fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
     let (m, n) = (spec.m, spec.n);
+    let columns_of = if simd::many_registers() { columns_of::<4, 4> } else { columns_of::<2, 2> };
     crate::scratch::with(m * n, |products| {
         // products: [n, m], so that threads own adjacent parts
-        let chunk = if threads == 1 { n } else { threads::row_chunk(spec.k).next_multiple_of(WEIGHTS) };
-        threads::rows(n.div_ceil(chunk), 1, ChunkedRows { data: products, chunk: chunk * m }, |r, part| {
-            let first = r.start * chunk;
-            let columns = part.data.len() / m;
-            for (i, out) in part.data.chunks_mut(m * WEIGHTS).enumerate() {
-                debug_assert!(i * WEIGHTS < columns);
-                columns_of(spec, a, b, first + i * WEIGHTS, out);
-            }
-        });
+        let chunk = if threads == 1 { n } else { threads::row_chunk(spec.k) };
+        threads::rows(n, chunk, rows_of(products, m), |r, part| columns_of(spec, a, b, r, part.data));
         for i in 0..m {
             let row = &mut c[i * spec.c_row_stride..][..n];
             for (j, c) in row.iter_mut().enumerate() {
@@ -163,64 +157,56 @@ fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) 
     });
 }
 
-/// Rows in chunks, the last one perhaps shorter.
-struct ChunkedRows<'a> {
-    data: &'a mut [f32],
-    chunk: usize,
-}
-
-impl threads::Rows for ChunkedRows<'_> {
-    fn split(self, at: usize) -> (Self, Self) {
-        let (head, tail) = self.data.split_at_mut((at * self.chunk).min(self.data.len()));
-        (Self { data: head, chunk: self.chunk }, Self { data: tail, chunk: self.chunk })
-    }
-}
-
-/// Up to [`WEIGHTS`] columns of the product, from column `first`; `out: [columns, m]`. Rows go four at a time.
-fn columns_of(spec: &MatMul, a: &[f32], b: &[f32], first: usize, out: &mut [f32]) {
+/// Some columns of the product, `J` at a time with `I` rows; `out: [columns, m]`.
+fn columns_of<const I: usize, const J: usize>(
+    spec: &MatMul,
+    a: &[f32],
+    b: &[f32],
+    columns: Range<usize>,
+    out: &mut [f32],
+) {
     let (m, k) = (spec.m, spec.k);
     let row = |i: usize| &a[i * spec.a_strides.0..][..k];
-    let weight = |j: usize| &b[(first + j) * spec.b_strides.1..][..k];
-    let columns = out.len() / m;
-    if columns < WEIGHTS {
-        for j in 0..columns {
-            for i in 0..m {
-                inner_products::<1, 1>([row(i)], [weight(j)], &mut out[j * m + i..], m);
-            }
+    let column = |j: usize| &b[j * spec.b_strides.1..][..k];
+    let mut out = out;
+    let mut j = columns.start;
+    while j + J <= columns.end {
+        let w: [&[f32]; J] = std::array::from_fn(|l| column(j + l));
+        let mut i = 0;
+        while i + I <= m {
+            inner_products::<I, J>(std::array::from_fn(|l| row(i + l)), w, &mut out[i..], m);
+            i += I;
         }
-        return;
+        for i in i..m {
+            inner_products::<1, J>([row(i)], w, &mut out[i..], m);
+        }
+        out = &mut out[J * m..];
+        j += J;
     }
-    let w = [weight(0), weight(1), weight(2), weight(3)];
-    let mut i = 0;
-    while i < m {
-        let out = &mut out[i..];
-        match m - i {
-            1 => inner_products::<1, WEIGHTS>([row(i)], w, out, m),
-            2 => inner_products::<2, WEIGHTS>([row(i), row(i + 1)], w, out, m),
-            3 => inner_products::<3, WEIGHTS>([row(i), row(i + 1), row(i + 2)], w, out, m),
-            _ => inner_products::<4, WEIGHTS>([row(i), row(i + 1), row(i + 2), row(i + 3)], w, out, m),
+    for (j, out) in (j..columns.end).zip(out.chunks_exact_mut(m)) {
+        for i in 0..m {
+            inner_products::<1, 1>([row(i)], [column(j)], &mut out[i..], m);
         }
-        i += 4;
     }
 }
 
 vectorised! {
-    /// `out[j * step + i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `M` or `J`.
-    fn inner_products<const M: usize, const J: usize>(x: [&[f32]; M], w: [&[f32]; J], out: &mut [f32], step: usize) {
+    /// `out[j * step + i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `I` or `J`.
+    fn inner_products<const I: usize, const J: usize>(x: [&[f32]; I], w: [&[f32]; J], out: &mut [f32], step: usize) {
         let k = w[0].len();
-        let mut acc = [[V::splat(0.0); M]; J];
+        let mut acc = [[V::splat(0.0); I]; J];
         let mut at = 0;
         while at + LANES <= k {
             for j in 0..J {
                 let w = V::load(w[j][at..at + LANES].try_into().expect("LANES elements"));
-                for i in 0..M {
+                for i in 0..I {
                     acc[j][i] = V::load(x[i][at..at + LANES].try_into().expect("LANES elements")).mul_add(w, acc[j][i]);
                 }
             }
             at += LANES;
         }
         for j in 0..J {
-            for i in 0..M {
+            for i in 0..I {
                 if at < k {
                     acc[j][i] = load_part::<V>(&x[i][at..], 0.0).mul_add(load_part(&w[j][at..], 0.0), acc[j][i]);
                 }

@@ -15,7 +15,8 @@ pub fn with<T>(len: usize, f: impl FnOnce(&mut [f32]) -> T) -> T {
     let mut buffer = free.pop().unwrap_or_default();
     FREE.set(free);
     if buffer.len() < len {
-        // A fresh allocation rather than a growth: the old content is worth nothing.
+        // Freed first and made anew rather than grown: the old content is worth nothing.
+        drop(std::mem::take(&mut buffer));
         buffer = vec![0.0; len];
     }
     let result = f(&mut buffer[..len]);

@@ -94,6 +94,14 @@ pub(crate) fn level() -> Level {
     })
 }
 
+/// Whether there are thirty-two registers of sixteen elements, rather than sixteen smaller ones.
+pub(crate) fn many_registers() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return matches!(level(), Level::Avx512);
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 /// Defines functions whose body is compiled for each instruction set and chosen when called. A body may name the type
 /// `V`, the [`Vector`] of its instruction set.
 macro_rules! vectorised {

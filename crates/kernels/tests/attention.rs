@@ -1,4 +1,5 @@
 //! Attention against the plain one, its gradients against differences, and its independence of threads.
+#![allow(clippy::single_range_in_vec_init)] // a list of one range of keys is what is meant
 
 mod support;
 

@@ -11,10 +11,11 @@ use crate::matmul::{MatMul, matmul_on_this_thread};
 use crate::simd::{self, dot, vectorised};
 use crate::{scratch, threads};
 
-/// Some queries of a segment with their rows of the result.
+/// Some queries of a segment with their part of the result: whole rows, or for one query the heads of one key-value head.
 struct Task<'a> {
     segment: &'a Segment,
     queries: Range<usize>,
+    first_head: usize,
     out: &'a mut [f32],
     lse: &'a mut [f32],
 }
@@ -57,21 +58,26 @@ fn tasks<'a>(
 ) -> Vec<Task<'a>> {
     let mut tasks = Vec::new();
     let mut row = 0;
-    let mut cut = |rows: usize| {
-        let (out_rows, out_rest) = std::mem::take(&mut out).split_at_mut(rows * shape.query_width());
-        let (lse_rows, lse_rest) = std::mem::take(&mut lse).split_at_mut(rows * shape.heads);
-        (out, lse) = (out_rest, lse_rest);
-        (out_rows, lse_rows)
+    let mut cut = |heads: usize| {
+        let out = out.split_off_mut(..heads * shape.head_size).expect("out has a row for each query");
+        (out, lse.split_off_mut(..heads).expect("lse has a row for each query"))
     };
     for segment in segments.iter().filter(|s| !s.queries.is_empty()) {
-        let (gap_out, gap_lse) = cut(segment.queries.start - row);
+        let (gap_out, gap_lse) = cut((segment.queries.start - row) * shape.heads);
         gap_out.fill(0.0);
         gap_lse.fill(0.0);
         row = segment.queries.start;
+        if segment.queries.len() == 1 {
+            for first_head in (0..shape.heads).step_by(shape.group()) {
+                let (out, lse) = cut(shape.group());
+                tasks.push(Task { segment, queries: segment.queries.clone(), first_head, out, lse });
+            }
+            row += 1;
+        }
         while row < segment.queries.end {
             let end = (row + BLOCK).min(segment.queries.end);
-            let (out, lse) = cut(end - row);
-            tasks.push(Task { segment, queries: row..end, out, lse });
+            let (out, lse) = cut((end - row) * shape.heads);
+            tasks.push(Task { segment, queries: row..end, first_head: 0, out, lse });
             row = end;
         }
     }
@@ -83,7 +89,7 @@ fn tasks<'a>(
 /// A block of queries, all heads, by matrix products. Scores lie as `[keys, queries]`: in this order the products read q, k
 /// and v where they are, without packing, and the softmax runs over sixteen queries at a time.
 fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task<'_>) {
-    let Task { segment, queries, out, lse } = task;
+    let Task { segment, queries, out, lse, .. } = task;
     let (d, width) = (shape.head_size, shape.query_width());
     let rows = queries.len();
     // Keys that the first query of the block sees, and those that its last one sees.
@@ -130,7 +136,7 @@ fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task
     let keys = task.segment.total_keys();
     let ranges = &task.segment.keys;
     scratch::with(keys, |scores| {
-        for (head, (out, lse)) in task.out.chunks_exact_mut(d).zip(task.lse).enumerate() {
+        for (head, (out, lse)) in (task.first_head..).zip(task.out.chunks_exact_mut(d).zip(task.lse)) {
             let (q, at) = (&q[head * d..][..d], head / group * d);
             let mut rest = &mut scores[..];
             for range in ranges {
