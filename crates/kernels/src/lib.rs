@@ -7,10 +7,11 @@
 //!
 //! - **Same inputs, same bits**, for any number of threads: work is cut at places that depend on the shapes
 //!   alone, and every reduction adds its parts in one fixed order (see [`threads`]).
-//! - **One source for all processors**: loops are plain Rust, compiled once for AVX-512, once for AVX2 + FMA and
-//!   once for the baseline, and chosen at run time (`simd`). Only the products use hand-written registers, inside
-//!   the `gemm` crate.
-//! - **The plain version stays**: each module has a `plain` twin in `f64` without any trick, the truth of the tests.
+//! - **One source for all processors**: each kernel is written once and compiled for AVX-512, for AVX2 + FMA and for the
+//!   baseline, chosen at run time (`simd`), with the same bits under each. Large products go to the `gemm` crate, which
+//!   chooses by itself and whose last bits differ between processors.
+//! - **The plain version stays**: kernels with mathematics in them have a `plain` twin in `f64` without any trick, the
+//!   truth of the tests.
 //!
 //! Shape letters: N tokens, C width, H heads, K key-value heads, D head size, V vocabulary. Matrices are row-major.
 

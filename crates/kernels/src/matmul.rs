@@ -81,15 +81,13 @@ impl MatMul {
 /// Rows of `a` up to which a product streams the weight instead of packing it.
 pub const FEW_ROWS: usize = 16;
 
-/// Multiply-adds below which a product stays on its thread.
-const WORTH_THREADS: usize = 1 << 18;
+/// Multiply-adds below which a product through `gemm` stays on its thread: some ten microseconds.
+const WORTH_THREADS: usize = 1 << 20;
 
 /// Computes the product on all threads.
 pub fn matmul(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32]) {
     spec.check(a.len(), b.len(), c.len());
-    let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
-    let threads = if small { 1 } else { threads::parallelism() };
-    product(spec, a, b, c, threads);
+    product(spec, a, b, c, threads::parallelism());
 }
 
 /// Computes the product on the calling thread, for use inside a parallel loop.
@@ -110,7 +108,8 @@ fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
 /// `spec` must have passed [`MatMul::check`].
 #[allow(unsafe_code)]
 fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    let parallelism = if threads == 1 { Parallelism::None } else { Parallelism::Rayon(threads) };
+    let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
+    let parallelism = if threads == 1 || small { Parallelism::None } else { Parallelism::Rayon(threads) };
     let stride = |elements: usize| elements as isize;
     // SAFETY: `check` has found every element that the sizes and strides reach inside `a`, `b` and `c`; `c` is borrowed
     // alone and its rows do not overlap; the pointers are those of live slices.

@@ -77,9 +77,9 @@ fn rows_of_a_wider_matrix_are_multiplied_in_place_and_the_gaps_stay() {
 #[test]
 fn products_have_the_same_bits_for_any_number_of_threads() {
     let mut shapes = vec![];
-    for m in [1, 2, 3, 5, 8, 33, 65, 200] {
-        for n in [1, 2, 7, 8, 17, 64, 576, 1000] {
-            for k in [1, 2, 3, 8, 64, 577] {
+    for m in [1, 2, 3, 17, 65, 200] {
+        for n in [1, 2, 8, 17, 576, 1000] {
+            for k in [1, 2, 8, 577] {
                 shapes.push((m, n, k));
             }
         }

@@ -354,3 +354,20 @@ fn row_kernels_have_the_same_bits_for_any_number_of_threads() {
         [bits(&logits), bits(&nll), bits(&out)]
     });
 }
+
+#[test]
+fn every_row_is_visited_once() {
+    let (n, len) = (1003, 3);
+    same_for_any_threads("rows", || {
+        let mut data = vec![0.0; n * len];
+        threads::rows(n, 10, threads::rows_of(&mut data, len), |range, part| {
+            assert_eq!(part.data.len(), range.len() * len);
+            for (row, values) in range.zip(part.data.chunks_exact_mut(len)) {
+                values.iter_mut().for_each(|v| *v += row as f32);
+            }
+        });
+        let expected: Vec<f32> = (0..n * len).map(|i| (i / len) as f32).collect();
+        assert_eq!(data, expected);
+        data
+    });
+}

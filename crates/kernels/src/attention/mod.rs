@@ -120,4 +120,4 @@ fn work(segments: &[Segment], shape: &AttentionShape) -> usize {
 }
 
 /// Multiply-adds below which attention stays on its thread.
-const WORTH_THREADS: usize = 1 << 17;
+const WORTH_THREADS: usize = 1 << 19;
