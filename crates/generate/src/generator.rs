@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 use crate::error::{GenerateError, OptionsError};
 use crate::job::{Job, OnToken, Waiting};
-use crate::output::Completion;
+use crate::output::{Completion, Decode};
 use crate::resolve::Resolved;
 use crate::step::{Feed, StepModel};
 use crate::stop::StopStrings;
@@ -21,13 +21,16 @@ use crate::stop::StopStrings;
 /// Rows in one step when the caller does not say.
 pub const DEFAULT_MAX_BATCH: usize = 32;
 
+/// Hears every finished prompt.
+type OnCompletion<'a> = &'a mut dyn FnMut(usize, &Completion);
+
 /// Decodes prompts with fixed parameters.
 pub struct Generator<'a> {
     options: &'a Resolved,
     max_batch: usize,
-    decode: Option<&'a dyn Fn(&[u32]) -> String>,
+    decode: Option<Decode<'a>>,
     on_token: Option<OnToken<'a>>,
-    on_completion: Option<&'a mut dyn FnMut(usize, &Completion)>,
+    on_completion: Option<OnCompletion<'a>>,
 }
 
 impl<'a> Generator<'a> {
@@ -46,7 +49,7 @@ impl<'a> Generator<'a> {
 
     /// How token ids become text; needed by stop strings.
     #[must_use]
-    pub fn decode(mut self, decode: &'a dyn Fn(&[u32]) -> String) -> Self {
+    pub fn decode(mut self, decode: Decode<'a>) -> Self {
         self.decode = Some(decode);
         self
     }

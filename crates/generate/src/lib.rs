@@ -63,7 +63,7 @@ pub use chain::Chain;
 pub use error::{GenerateError, OptionsError};
 pub use generator::{DEFAULT_MAX_BATCH, Generator};
 pub use options::{BeamLength, EarlyStopping, GenerationOptions, PARAMETERS};
-pub use output::{Completion, FinishReason, Output};
+pub use output::{Completion, Decode, FinishReason, Output};
 pub use random::RandomStream;
 pub use resolve::{DEFAULT_MAX_LENGTH, DEFAULT_SEED, Limits, Resolved};
 pub use step::{Feed, ModelError, SequenceId, StepModel};

@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::resolve::Resolved;
 
+/// How token ids become text.
+pub type Decode<'a> = &'a dyn Fn(&[u32]) -> String;
+
 /// Why an output ends where it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -42,7 +45,7 @@ impl Output {
     }
 
     /// The text of the new tokens, cut right after the stop string that ended it (which stays).
-    pub fn text(&self, decode: &dyn Fn(&[u32]) -> String) -> String {
+    pub fn text(&self, decode: Decode<'_>) -> String {
         let mut text = decode(&self.tokens);
         if let Some(stop) = &self.stop_string
             && let Some(at) = text.find(stop.as_str())

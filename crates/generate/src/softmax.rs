@@ -68,7 +68,7 @@ impl<F: Fn(u32, u32) -> std::cmp::Ordering> Ranking<F> {
     }
 
     /// The ids from `rank` on, in no order.
-    pub(crate) fn from_rank(&mut self, rank: usize) -> &[u32] {
+    pub(crate) fn beyond(&mut self, rank: usize) -> &[u32] {
         if rank > 0 && !self.ids.is_empty() {
             self.get(rank.min(self.ids.len()) - 1);
         }
@@ -108,7 +108,7 @@ mod tests {
         expected.sort_by(|&a, &b| order(a, b));
         let mut ranking = Ranking::new((0..1000).collect(), order);
         assert_eq!(ranking.get(5), expected[5]);
-        let mut rest = ranking.from_rank(70).to_vec();
+        let mut rest = ranking.beyond(70).to_vec();
         rest.sort_by(|&a, &b| order(a, b));
         assert_eq!(rest, expected[70..]);
         for (rank, &id) in expected.iter().enumerate() {

@@ -1,11 +1,13 @@
 //! Stop strings: a sequence ends with the token that completes one of them.
 
+use crate::output::Decode;
+
 /// Watches the text of a sequence for stop strings. As in transformers the prompt counts as text before, so a stop string may
 /// begin in it, but it must end in the newest token.
 #[derive(Clone, Copy)]
 pub struct StopStrings<'a> {
     strings: &'a [String],
-    decode: &'a dyn Fn(&[u32]) -> String,
+    decode: Decode<'a>,
     /// Tokens of the tail that can matter: a token carries a byte at least, and a few more keep decoders that treat the first token specially out of the match.
     window: usize,
 }
@@ -13,7 +15,7 @@ pub struct StopStrings<'a> {
 impl<'a> StopStrings<'a> {
     /// `decode` turns token ids into text.
     #[must_use]
-    pub fn new(strings: &'a [String], decode: &'a dyn Fn(&[u32]) -> String) -> Self {
+    pub fn new(strings: &'a [String], decode: Decode<'a>) -> Self {
         let longest = strings.iter().map(String::len).max().unwrap_or(0);
         Self { strings, decode, window: longest + 8 }
     }

@@ -1,9 +1,11 @@
 //! Text as it grows, token by token, in whole characters only: a Chinese character whose bytes are spread over several
 //! byte-level tokens appears when its last byte has come.
 
+use crate::output::Decode;
+
 /// Turns tokens into pieces of text that, joined, are the decoded whole.
 pub struct TextStream<'a> {
-    decode: &'a dyn Fn(&[u32]) -> String,
+    decode: Decode<'a>,
     tokens: Vec<u32>,
     /// Tokens before this one are done with; those from here to `shown` are decoded again as context for what follows.
     context: usize,
@@ -14,7 +16,7 @@ pub struct TextStream<'a> {
 impl<'a> TextStream<'a> {
     /// `decode` turns token ids into text.
     #[must_use]
-    pub fn new(decode: &'a dyn Fn(&[u32]) -> String) -> Self {
+    pub fn new(decode: Decode<'a>) -> Self {
         Self { decode, tokens: Vec::new(), context: 0, shown: 0 }
     }
 

@@ -57,16 +57,14 @@ impl GenerationOptions {
                 "min_new_tokens is set and wins",
             ),
         ];
-        let groups: [(bool, &[(&'static str, bool)], &str); 3] = [
-            (!do_sample, &sampling, "it acts only when tokens are drawn; set do_sample"),
-            (!beams, &beam_only, "it acts only in beam search; set num_beams above 1"),
-            (!eos, &needs_eos, "it holds back the end-of-sequence token, and there is none"),
-        ];
         let mut warnings: Vec<Warning> = Vec::new();
-        for (idle, parameters, reason) in groups {
+        let mut idle = |idle: bool, parameters: &[(&'static str, bool)], reason: &str| {
             let given = parameters.iter().filter(|(_, given)| idle && *given);
             warnings.extend(given.map(|&(parameter, _)| Warning { parameter, reason: reason.into() }));
-        }
+        };
+        idle(!do_sample, &sampling, "it acts only when tokens are drawn; set do_sample");
+        idle(!beams, &beam_only, "it acts only in beam search; set num_beams above 1");
+        idle(!eos, &needs_eos, "it holds back the end-of-sequence token, and there is none");
         let covered = covered.into_iter().filter(|&(_, given, _)| given);
         warnings.extend(covered.map(|(parameter, _, reason)| Warning { parameter, reason: reason.into() }));
         warnings

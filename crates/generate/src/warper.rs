@@ -66,7 +66,7 @@ pub fn top_p(scores: &mut [f32], p: f64, keep: usize) {
         mass += (f64::from(scores[ranking.get(rank) as usize]) - total).exp();
         rank += 1;
     }
-    let dropped = ranking.from_rank(rank).to_vec();
+    let dropped = ranking.beyond(rank).to_vec();
     drop_all(scores, &dropped);
 }
 
@@ -76,7 +76,7 @@ pub fn min_p(scores: &mut [f32], p: f64, keep: usize) {
     let order = |a: u32, b: u32| -> Ordering { scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b)) };
     let mut ranking = Ranking::new(alive(scores), order);
     let weak = |id: u32| (f64::from(scores[id as usize]) - best).exp() < p;
-    let dropped: Vec<u32> = ranking.from_rank(keep).iter().copied().filter(|&id| weak(id)).collect();
+    let dropped: Vec<u32> = ranking.beyond(keep).iter().copied().filter(|&id| weak(id)).collect();
     drop_all(scores, &dropped);
 }
 
@@ -102,7 +102,7 @@ pub fn typical(scores: &mut [f32], mass: f64, keep: usize) {
         return;
     }
     let farthest = distance[ranking.get(rank) as usize];
-    let beyond = ranking.from_rank(keep).iter().copied();
+    let beyond = ranking.beyond(keep).iter().copied();
     let dropped: Vec<u32> = beyond.filter(|&id| distance[id as usize] > farthest).collect();
     drop_all(scores, &dropped);
 }

@@ -1,6 +1,8 @@
 //! The project's decoder under every search: tokens and scores of transformers on the repository's fixtures, and on the
 //! tiny random models beside it.
 
+#![allow(clippy::print_stdout, reason = "says how many cases it ran, and what it skipped")]
+
 use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;

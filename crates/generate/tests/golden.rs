@@ -1,0 +1,205 @@
+//! The 128 cases that transformers 4.46.3 generated with stories260K, its warpers on real logits, and transformers 4.35.2's beams.
+//!
+
+#![allow(clippy::print_stdout, reason = "says how many cases it ran, and what it skipped")]
+
+use std::path::PathBuf;
+
+use luthier_engine::Device;
+use luthier_generate::{BeamLength, Chain, GenerationOptions, Generator, OptionsError, Resolved, softmax, warper};
+use luthier_model::{Model, Session};
+use serde_json::{Map, Value};
+
+/// The folder of real models and data beside the repository, if it is there.
+fn stories() -> Option<PathBuf> {
+    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
+    let shared = std::env::var_os("LUTHIER_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
+    let folder = shared.join("models/stories260K");
+    folder.is_dir().then_some(folder)
+}
+
+/// Runs a check over the golden file, or says that it was skipped.
+fn with_golden(name: &str, what: &str, check: impl Fn(&Value, &Model)) {
+    let Some(folder) = stories() else {
+        println!("SKIPPED: {what} (no ../shared)");
+        return;
+    };
+    let text = std::fs::read_to_string(folder.join("golden").join(name)).unwrap();
+    let model = Model::load(&folder.join("hf"), &Device::cpu()).unwrap();
+    check(&serde_json::from_str(&text).unwrap(), &model);
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+fn rows(value: &Value) -> Vec<Vec<u32>> {
+    value.as_array().unwrap().iter().map(ids).collect()
+}
+
+/// The arguments as a user's options over the model's `generation_config.json`. Python's None switches off; an empty list does so here.
+fn options(args: &Map<String, Value>) -> Result<GenerationOptions, OptionsError> {
+    let config = r#"{"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}"#;
+    let config = GenerationOptions::from_generation_config(config).unwrap();
+    let off = |value: &Value| if value.is_null() { Value::Array(vec![]) } else { value.clone() };
+    let table = args.iter().map(|(key, value)| (key.clone(), off(value))).collect();
+    Ok(GenerationOptions::merge(&GenerationOptions::from_table(&table)?, &config, &GenerationOptions::default()))
+}
+
+struct Run {
+    sequences: Vec<Vec<u32>>,
+    scores: Vec<f64>,
+}
+
+fn run(session: &mut Session<'_>, prompt: &[u32], resolved: &Resolved) -> Run {
+    let completions = Generator::new(resolved).generate(session, &[prompt.to_vec()]).unwrap();
+    Run {
+        sequences: completions[0].sequences(resolved),
+        scores: completions[0].outputs.iter().map(|output| output.score).collect(),
+    }
+}
+
+/// Whether both lists hold the same numbers within 1e-4; true where the reference has none. `scale` is what the score multiplies the sum
+/// of log-probabilities by: a length penalty of -1 multiplies it, and its rounding, by the length.
+fn close(expected: &Value, got: &[f64], scale: f64) -> bool {
+    let Some(expected) = expected.as_array() else { return true };
+    let near = |(a, b): (&Value, &f64)| (a.as_f64().unwrap() - b).abs() <= 1e-4 * scale;
+    expected.len() == got.len() && expected.iter().zip(got).all(near)
+}
+
+fn all_cases(golden: &Value, model: &Model) {
+    let prompts = rows(&golden["prompt_ids"]);
+    let (mut equal, mut skipped, mut wrong) = (0, Vec::new(), Vec::new());
+    let mut session = Session::new(model);
+    for case in golden["generate"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let options = match options(case["args"].as_object().unwrap()) {
+            Err(OptionsError::NotSupportedYet { .. }) => {
+                skipped.push(name);
+                continue;
+            }
+            options => options.unwrap(),
+        };
+        let prompt = &prompts[case["prompt"].as_u64().unwrap() as usize];
+        let got = run(&mut session, prompt, &options.resolve().unwrap());
+        if got.sequences == rows(&case["sequences"]) && close(&case["sequences_scores"], &got.scores, 1.0) {
+            equal += 1;
+        } else {
+            wrong.push(format!("{name} on prompt {}: {:?} {:?}", case["prompt"], got.sequences, got.scores));
+        }
+    }
+    println!("{equal} cases equal, {} skipped: {skipped:?}", skipped.len());
+    assert!(wrong.is_empty(), "{} cases differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!((equal, skipped.len()), (120, 8));
+    assert!(skipped.iter().all(|name| name.starts_with("groupbeam") || name.starts_with("contrastive")));
+}
+
+#[test]
+fn every_case_gives_the_tokens_and_scores_of_transformers() {
+    with_golden("hf_generate.json", "120 generate cases of stories260K", all_cases);
+}
+
+#[test]
+fn prompts_of_different_lengths_in_one_batch_give_what_left_padding_gives() {
+    with_golden("hf_generate.json", "batched generation of stories260K", |golden, model| {
+        for name in ["batched_left_pad_greedy", "batched_left_pad_beam4"] {
+            let case = &golden[name];
+            let masks = rows(&case["attention_mask"]);
+            let skip_padding =
+                |row: &[u32], mask: &[u32]| -> Vec<u32> { row[mask.iter().position(|&m| m == 1).unwrap()..].to_vec() };
+            let prompts: Vec<Vec<u32>> =
+                rows(&case["input_ids"]).iter().zip(&masks).map(|(row, mask)| skip_padding(row, mask)).collect();
+            let resolved = options(case["args"].as_object().unwrap()).unwrap().resolve().unwrap();
+            let completions = Generator::new(&resolved).generate(&mut Session::new(model), &prompts).unwrap();
+            for ((completion, expected), mask) in completions.iter().zip(rows(&case["sequences"])).zip(&masks) {
+                let expected = skip_padding(&expected, mask);
+                let mut got = completion.sequences(&resolved).remove(0);
+                got.resize(expected.len(), 0);
+                assert_eq!(got, expected, "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn the_total_length_rule_gives_the_best_hypotheses_of_transformers_4_35() {
+    with_golden("hf_generate.json", "beams of transformers 4.35", |golden, model| {
+        with_golden("hf_generate_4.35.2.json", "beams of transformers 4.35", |old, _| {
+            let prompts = rows(&golden["prompt_ids"]);
+            let mut session = Session::new(model);
+            let (mut cases, mut lists, mut new_rule_differs, mut wrong) = (0, 0, 0, Vec::new());
+            for case in golden["generate"].as_array().unwrap() {
+                let Ok(mut options) = options(case["args"].as_object().unwrap()) else { continue };
+                if options.num_beams.is_none() {
+                    continue;
+                }
+                options.beam_length = Some(BeamLength::Total);
+                let key = format!("{}#{}", case["name"].as_str().unwrap(), case["prompt"]);
+                let expected = &old["cases"][&key];
+                let prompt = &prompts[case["prompt"].as_u64().unwrap() as usize];
+                let got = run(&mut session, prompt, &options.resolve().unwrap());
+                let trim = |row: &[u32]| row.iter().rposition(|&id| id != 0).map_or(0, |end| end + 1);
+                let best = rows(&expected["sequences"]).remove(0);
+                if best[..trim(&best)] != got.sequences[0][..trim(&got.sequences[0])] {
+                    wrong.push(key);
+                }
+                cases += 1;
+                let scale = if options.length_penalty == Some(-1.0) { got.sequences[0].len() as f64 } else { 1.0 };
+                lists += usize::from(
+                    rows(&expected["sequences"]) == got.sequences
+                        && close(&expected["sequences_scores"], &got.scores, scale),
+                );
+                new_rule_differs += usize::from(rows(&case["sequences"])[0] != got.sequences[0]);
+            }
+            println!(
+                "{cases} beam cases; whole lists and scores equal: {lists}; best unlike the newer rule: {new_rule_differs}"
+            );
+            assert!(wrong.is_empty(), "best hypotheses differ: {wrong:?}");
+            assert_eq!(lists, cases);
+            assert!(new_rule_differs >= 8, "the cases must tell the two rules apart");
+        });
+    });
+}
+
+/// The stages of a named pipeline on one row of logits.
+fn warp(pipeline: &str, args: &Map<String, Value>, scores: &mut [f32]) {
+    let number = |key: &str| args[key].as_f64().unwrap();
+    if pipeline == "top_p_min2" || args.get("top_p").is_some_and(|p| p.as_f64() == Some(0.0)) {
+        let keep = args.get("min_tokens_to_keep").map_or(1, |keep| keep.as_u64().unwrap() as usize);
+        return warper::top_p(scores, number("top_p"), keep);
+    }
+    let mut options = GenerationOptions::from_table(args).unwrap();
+    options.do_sample = Some(true);
+    options.top_k = options.top_k.or(Some(0));
+    let resolved = options.resolve().unwrap();
+    Chain::new(&resolved, &resolved.limits(0, 1, 512).unwrap()).apply(&[], scores);
+}
+
+#[test]
+fn warpers_keep_the_tokens_and_give_the_probabilities_of_transformers() {
+    with_golden("hf_generate.json", "warpers on logits of stories260K", |golden, _| {
+        let mut checked = 0;
+        for pipeline in golden["warpers_on_forward_last_logits_rows_0_1_2"].as_array().unwrap() {
+            let name = pipeline["pipeline"].as_str().unwrap();
+            for row in pipeline["rows"].as_array().unwrap() {
+                let logits = &golden["forward_last_logits"][row["row"].as_u64().unwrap() as usize]["last_logits"];
+                let mut scores: Vec<f32> =
+                    logits.as_array().unwrap().iter().map(|l| l.as_f64().unwrap() as f32).collect();
+                warp(name, pipeline["args"].as_object().unwrap(), &mut scores);
+                let kept: Vec<u32> = (0..512).filter(|&id| scores[id as usize] > f32::NEG_INFINITY).collect();
+                match row["kept"].as_u64() {
+                    Some(count) => assert_eq!(kept.len() as u64, count, "{name}"),
+                    None => assert_eq!(kept, ids(&row["kept"]), "{name} {}", pipeline["args"]),
+                }
+                softmax::log_softmax(&mut scores);
+                for pair in row["top_probs"].as_array().unwrap() {
+                    let (id, p) = (pair[0].as_u64().unwrap() as usize, pair[1].as_f64().unwrap());
+                    assert!((f64::from(scores[id].exp()) - p).abs() < 2e-6, "{name}: token {id}");
+                }
+                checked += 1;
+            }
+        }
+        println!("{checked} warped rows equal");
+        assert!(checked >= 54);
+    });
+}

@@ -1,0 +1,153 @@
+//! Parameters as people and files write them: read, merged, checked, and warned about.
+
+#![allow(clippy::needless_pass_by_value, reason = "tables are written where they are used")]
+
+use luthier_generate::{BeamLength, EarlyStopping, GenerationOptions, OptionsError, PARAMETERS};
+use serde_json::{Value, json};
+
+fn table(value: Value) -> Result<GenerationOptions, OptionsError> {
+    GenerationOptions::from_table(value.as_object().unwrap())
+}
+
+fn message(value: Value) -> String {
+    table(value).and_then(|options| options.resolve().map(|_| ())).unwrap_err().to_string()
+}
+
+#[test]
+fn every_parameter_reads_back_as_it_was_written() {
+    let given = json!({
+        "max_length": 40, "max_new_tokens": 10, "min_length": 3, "min_new_tokens": 2, "num_beams": 4, "do_sample": true,
+        "temperature": 0.7, "top_k": 5, "top_p": 0.9, "min_p": 0.1, "typical_p": 0.8, "epsilon_cutoff": 0.01,
+        "eta_cutoff": 0.02, "repetition_penalty": 1.1, "no_repeat_ngram_size": 3, "bad_words_ids": [[1], [2, 3]],
+        "suppress_tokens": [4], "begin_suppress_tokens": [5], "forced_bos_token_id": 6, "forced_eos_token_id": [7, 8],
+        "length_penalty": 2.0, "early_stopping": "never", "beam_length": "total", "num_return_sequences": 2,
+        "eos_token_id": 9, "pad_token_id": 0, "bos_token_id": 1, "renormalize_logits": true, "seed": 11,
+        "stop_strings": ["。", "\n\n"]
+    });
+    let options = table(given.clone()).unwrap();
+    assert_eq!(Value::Object(options.as_table()), given);
+    assert_eq!(options.as_table().len(), PARAMETERS.len());
+    assert_eq!((options.early_stopping, options.beam_length), (Some(EarlyStopping::Never), Some(BeamLength::Total)));
+    options.resolve().unwrap();
+}
+
+#[test]
+fn one_or_several_ids_and_texts_are_both_understood() {
+    assert_eq!(table(json!({"eos_token_id": 2})).unwrap().eos_token_id, Some(vec![2]));
+    assert_eq!(table(json!({"eos_token_id": [2, 3]})).unwrap().eos_token_id, Some(vec![2, 3]));
+    assert_eq!(table(json!({"stop_strings": "。"})).unwrap().stop_strings, Some(vec!["。".to_owned()]));
+    assert_eq!(table(json!({"temperature": 1})).unwrap().temperature, Some(1.0));
+    assert_eq!(table(json!({"pad_token_id": -1, "eos_token_id": null})).unwrap(), GenerationOptions::default());
+}
+
+#[test]
+fn a_generation_config_is_read_for_what_is_about_decoding() {
+    let text = r#"{"_from_model_config": true, "bos_token_id": 1, "eos_token_id": [2, 3], "do_sample": true, "top_p": 0.9,
+        "num_beam_groups": 1, "diversity_penalty": 0.0, "use_cache": true, "transformers_version": "4.46.3", "penalty_alpha": null}"#;
+    let expected = GenerationOptions {
+        bos_token_id: Some(1),
+        eos_token_id: Some(vec![2, 3]),
+        do_sample: Some(true),
+        top_p: Some(0.9),
+        ..Default::default()
+    };
+    assert_eq!(GenerationOptions::from_generation_config(text).unwrap(), expected);
+    for text in ["[1]", "{", "null"] {
+        let error = GenerationOptions::from_generation_config(text).unwrap_err().to_string();
+        assert!(error.starts_with("the generation configuration cannot be read: "), "{error}");
+    }
+    let error = GenerationOptions::from_generation_config(r#"{"penalty_alpha": 0.6}"#).unwrap_err();
+    assert!(matches!(error, OptionsError::NotSupportedYet { name: "penalty_alpha", .. }));
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest_and_a_wrong_type_the_parameter() {
+    assert_eq!(message(json!({"num_beam": 4})), "unknown generation parameter `num_beam`; did you mean `num_beams`?");
+    assert_eq!(
+        message(json!({"temprature": 4})),
+        "unknown generation parameter `temprature`; did you mean `temperature`?"
+    );
+    let errors = [
+        (json!({"temperature": "warm"}), "`temperature` cannot be \"warm\""),
+        (json!({"max_new_tokens": -5}), "`max_new_tokens` cannot be -5"),
+        (json!({"early_stopping": "soon"}), "`early_stopping` cannot be \"soon\""),
+        (json!({"early_stopping": 3}), "it is true, false or \"never\""),
+        (json!({"eos_token_id": "</s>"}), "it is a token id or a list of token ids"),
+        (json!({"num_beam_groups": 2}), "`num_beam_groups` = 2: this decoding method is not supported yet"),
+        (json!({"guidance_scale": 1.5}), "`guidance_scale` = 1.5"),
+    ];
+    for (given, expected) in errors {
+        let message = message(given);
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn values_out_of_range_and_contradictions_are_refused_with_their_values() {
+    let errors = [
+        (json!({"temperature": 0.0}), "`temperature` is 0, but it must be a number above 0"),
+        (json!({"temperature": -1.0}), "`temperature` is -1"),
+        (json!({"top_p": 1.5}), "`top_p` is 1.5, but it must be above 0 and at most 1"),
+        (json!({"top_p": 0.0}), "`top_p` is 0"),
+        (json!({"min_p": 2.0}), "`min_p` is 2, but it must be between 0 and 1"),
+        (json!({"typical_p": 0.0}), "`typical_p` is 0"),
+        (json!({"epsilon_cutoff": 1.0}), "`epsilon_cutoff` is 1"),
+        (json!({"eta_cutoff": -0.1}), "`eta_cutoff` is -0.1"),
+        (json!({"repetition_penalty": 0.0}), "`repetition_penalty` is 0"),
+        (json!({"num_beams": 0}), "`num_beams` is 0, but it must be at least 1"),
+        (json!({"num_return_sequences": 0}), "`num_return_sequences` is 0"),
+        (json!({"max_new_tokens": 0}), "`max_new_tokens` is 0"),
+        (json!({"bad_words_ids": [[]]}), "each word needs at least one token"),
+        (json!({"stop_strings": ""}), "an empty text would stop at once"),
+        (json!({"num_beams": 2, "num_return_sequences": 3}), "num_return_sequences is 3, but num_beams is only 2"),
+        (json!({"num_return_sequences": 2}), "num_return_sequences is 2, but greedy decoding has a single output"),
+    ];
+    for (given, expected) in errors {
+        let message = message(given);
+        assert!(message.contains(expected), "{message}");
+    }
+    let not_a_number = GenerationOptions { temperature: Some(f64::NAN), ..Default::default() };
+    assert!(not_a_number.resolve().is_err());
+    assert!(GenerationOptions::merge(&not_a_number, &GenerationOptions::default(), &not_a_number).resolve().is_err());
+}
+
+#[test]
+fn the_user_wins_over_the_file_and_both_over_the_defaults() {
+    let user = table(json!({"temperature": 0.5, "do_sample": false})).unwrap();
+    let config = table(json!({"temperature": 0.9, "do_sample": true, "top_p": 0.8})).unwrap();
+    let defaults = table(json!({"top_p": 0.1, "seed": 3, "max_new_tokens": 64})).unwrap();
+    let merged = GenerationOptions::merge(&user, &config, &defaults);
+    let expected = json!({"temperature": 0.5, "do_sample": false, "top_p": 0.8, "seed": 3, "max_new_tokens": 64});
+    assert_eq!(merged, table(expected).unwrap());
+}
+
+#[test]
+fn a_programs_default_length_does_not_override_a_users_limit() {
+    let defaults = table(json!({"max_new_tokens": 64})).unwrap();
+    let user = table(json!({"max_length": 30})).unwrap();
+    let none = GenerationOptions::default();
+    let max_length = |user: &GenerationOptions, config: &GenerationOptions, defaults: &GenerationOptions| {
+        let resolved = GenerationOptions::merge(user, config, defaults).resolve().unwrap();
+        resolved.limits(0, 10, 100).unwrap().max_length
+    };
+    assert_eq!(max_length(&user, &none, &defaults), 30);
+    assert_eq!(max_length(&none, &user, &defaults), 30);
+    assert_eq!(max_length(&none, &none, &defaults), 74);
+    assert_eq!(max_length(&none, &none, &none), 20);
+    // Between user and file max_new_tokens wins wherever it stands, as in transformers.
+    assert_eq!(max_length(&user, &defaults, &none), 74);
+}
+
+#[test]
+fn parameters_without_effect_are_named_once_with_the_reason() {
+    let warned = |value: Value| -> Vec<&str> { table(value).unwrap().warnings().iter().map(|w| w.parameter).collect() };
+    let alpaca = json!({"temperature": 0.1, "top_p": 0.75, "top_k": 40, "num_beams": 4, "max_new_tokens": 128});
+    assert_eq!(warned(alpaca), ["temperature", "top_k", "top_p"]);
+    assert_eq!(warned(json!({"temperature": 1.0, "top_k": 50, "top_p": 1.0, "length_penalty": 1.0})), [""; 0]);
+    assert_eq!(warned(json!({"do_sample": true, "temperature": 0.1, "top_k": 5})), [""; 0]);
+    assert_eq!(warned(json!({"length_penalty": 2.0, "early_stopping": true})), ["length_penalty", "early_stopping"]);
+    assert_eq!(warned(json!({"min_new_tokens": 5})), ["min_new_tokens"]);
+    assert_eq!(warned(json!({"max_length": 30, "max_new_tokens": 5})), ["max_length"]);
+    let warning = table(json!({"temperature": 0.1})).unwrap().warnings().remove(0);
+    assert_eq!(warning.to_string(), "`temperature` has no effect: it acts only when tokens are drawn; set do_sample");
+}
