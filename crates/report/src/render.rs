@@ -1,0 +1,68 @@
+//! The page's templates and the rule by which data enters them.
+
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value, escape_formatter};
+
+use crate::page::Page;
+
+const TEMPLATES: [(&str, &str); 6] = [
+    ("report.html", include_str!("../templates/report.html")),
+    ("charts.html", include_str!("../templates/charts.html")),
+    ("data.html", include_str!("../templates/data.html")),
+    ("scores.html", include_str!("../templates/scores.html")),
+    ("examples.html", include_str!("../templates/examples.html")),
+    ("report.css", include_str!("../templates/report.css")),
+];
+
+/// The page as HTML. Everything put into a template is escaped, and no character of it can steer the page.
+pub(crate) fn html(page: &Page) -> Result<String, minijinja::Error> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::Html);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.set_formatter(put);
+    for (name, source) in TEMPLATES {
+        environment.add_template(name, source)?;
+    }
+    environment.get_template("report.html")?.render(Value::from(Serde(page)))
+}
+
+fn put(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {
+    match value.as_str() {
+        Some(text) if !value.is_safe() && text.chars().any(steers) => {
+            escape_formatter(out, state, &Value::from(visible(text)))
+        }
+        _ => escape_formatter(out, state, value),
+    }
+}
+
+/// Control characters, which HTML forbids or hides, and the marks that change the direction of the text around them.
+fn steers(c: char) -> bool {
+    (c.is_control() && c != '\n' && c != '\t') || matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
+/// The same text with such characters made visible: U+0007 as ␇, others by their number.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.replace("\r\n", "\n").chars() {
+        match c {
+            _ if !steers(c) => shown.push(c),
+            '\u{7F}' => shown.push('\u{2421}'),
+            '\0'..='\u{1F}' => shown.extend(char::from_u32(0x2400 + u32::from(c))),
+            _ => shown.push_str(&format!("[U+{:04X}]", u32::from(c))),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_direction_overrides_become_visible() {
+        assert_eq!(visible("a\0b\u{7}\r\nc\t\u{202E}d\u{85}"), "a␀b␇\nc\t[U+202E]d[U+0085]");
+        assert_eq!(visible("שלום 你好"), "שלום 你好");
+    }
+}
