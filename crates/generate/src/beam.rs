@@ -8,7 +8,6 @@ use crate::hypotheses::{Hypotheses, Hypothesis};
 use crate::job::{Context, finite_log_sum};
 use crate::output::{FinishReason, Output};
 use crate::random::RandomStream;
-use crate::softmax::log_softmax;
 use crate::step::{SequenceId, StepModel};
 
 /// Score of all beams but the first at the start, so that the equal beams do not all choose the same tokens.
@@ -98,7 +97,7 @@ impl Beams {
         let rows: Vec<&[f32]> = logits.chunks_exact(context.vocab_size).collect();
         let rows: Vec<&[f32]> = (0..self.beams.len()).map(|b| rows[if first { 0 } else { b }]).collect();
         let totals = self.row_totals(&rows, first, context)?;
-        let candidates = self.candidates(&rows, first, context);
+        let candidates = self.candidates(&rows, &totals, first, context);
         let logprob = |c: &Candidate| (f64::from(rows[c.beam][c.token as usize]) - totals[c.beam]) as f32;
 
         let mut next: Vec<(Candidate, f32)> = Vec::with_capacity(self.beams.len());
@@ -140,15 +139,22 @@ impl Beams {
     }
 
     /// The best continuations of all beams, by score; when sampling drawn without replacement and then sorted by score.
-    fn candidates(&mut self, rows: &[&[f32]], first: bool, context: &Context<'_, '_>) -> Vec<Candidate> {
+    fn candidates(
+        &mut self,
+        rows: &[&[f32]],
+        totals: &[f64],
+        first: bool,
+        context: &Context<'_, '_>,
+    ) -> Vec<Candidate> {
         let wanted = context.options.candidates();
         let step = self.beams[0].logprobs.len() as u64;
         let mut best: BinaryHeap<Candidate> = BinaryHeap::with_capacity(wanted + 1);
+        // Not a number until the heap is full: it turns nobody away.
+        let mut bar = f64::NAN;
         for (beam, (open, row)) in self.beams.iter().zip(rows).enumerate() {
             if !first || beam == 0 {
                 self.scratch.clear();
-                self.scratch.extend_from_slice(row);
-                log_softmax(&mut self.scratch);
+                self.scratch.extend(row.iter().map(|&logit| (f64::from(logit) - totals[beam]) as f32));
                 context.chain.apply(&open.history, &mut self.scratch);
             }
             for (token, &score) in self.scratch.iter().enumerate() {
@@ -159,13 +165,16 @@ impl Beams {
                     let index = (beam * context.vocab_size + token) as u64;
                     key -= (-self.stream.uniform(step, index).ln()).ln();
                 }
-                let candidate = Candidate { key, score, beam, token: token as u32 };
-                if best.len() < wanted {
-                    best.push(candidate);
-                } else if let Some(mut worst) = best.peek_mut()
-                    && candidate < *worst
-                {
-                    *worst = candidate;
+                // Almost every candidate is turned away here; equal keys rank behind, for they come later.
+                if key <= bar {
+                    continue;
+                }
+                best.push(Candidate { key, score, beam, token: token as u32 });
+                if best.len() > wanted {
+                    best.pop();
+                }
+                if best.len() == wanted {
+                    bar = best.peek().map_or(bar, |worst| worst.key);
                 }
             }
         }
