@@ -86,7 +86,9 @@ pub enum TextError {
         cause: String,
     },
     /// The tokenizer names no end-of-sequence token.
-    #[error("the tokenizer names no end-of-sequence token (eos_token in tokenizer_config.json), and {wanted_by} needs one")]
+    #[error(
+        "the tokenizer names no end-of-sequence token (eos_token in tokenizer_config.json), and {wanted_by} needs one"
+    )]
     NoEos {
         /// What needs it.
         wanted_by: String,

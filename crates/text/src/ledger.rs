@@ -119,7 +119,8 @@ impl Ledger {
                 add(totals.entry((entry.outcome, reason.label)).or_default(), entry);
             }
         }
-        let mut reasons: Vec<_> = totals.into_iter().map(|((outcome, label), totals)| (outcome, label, totals)).collect();
+        let mut reasons: Vec<_> =
+            totals.into_iter().map(|((outcome, label), totals)| (outcome, label, totals)).collect();
         reasons.sort_by_key(|(_, _, totals)| std::cmp::Reverse(totals.rows));
         reasons
     }
@@ -166,7 +167,10 @@ impl Ledger {
     /// ledger.md: totals, reasons with an example each.
     #[must_use]
     pub fn to_markdown(&self) -> String {
-        let mut out = format!("# Row ledger\n\n{}\n\n| outcome | rows | tokens | tokens lost |\n|---|---:|---:|---:|\n", self.summary());
+        let mut out = format!(
+            "# Row ledger\n\n{}\n\n| outcome | rows | tokens | tokens lost |\n|---|---:|---:|---:|\n",
+            self.summary()
+        );
         let totals = self.totals();
         for outcome in Outcome::ALL {
             row(&mut out, outcome.name(), totals[&outcome]);
@@ -179,7 +183,10 @@ impl Ledger {
             out.push_str("\n| outcome | reason | rows | for example |\n|---|---|---:|---|\n");
         }
         for (outcome, label, totals) in reasons {
-            let example = self.entries.iter().find(|e| e.outcome == outcome && e.reason.as_ref().is_some_and(|r| r.label == label));
+            let example = self
+                .entries
+                .iter()
+                .find(|e| e.outcome == outcome && e.reason.as_ref().is_some_and(|r| r.label == label));
             let example = example.map_or(String::new(), |e| {
                 let detail = e.reason.as_ref().map_or("", |r| &r.detail);
                 format!("{}:{}: {detail}", e.source, e.line).replace('|', "\\|").replace('\n', " ")

@@ -26,7 +26,8 @@ pub use order::epoch_order;
 pub use prepare::{Prepared, TestRow, prepare};
 pub use render::{Example, PromptTokens, Renderer};
 pub use rows::{
-    Content, Fault, FaultKind, Format, Message, Role, Row, RowFault, check_conversation, messages_from_json, read_all, read_rows,
+    Content, Fault, FaultKind, Format, Message, Role, Row, RowFault, check_conversation, messages_from_json, read_all,
+    read_rows,
 };
 pub use template::{ChosenTemplate, Template};
 pub use tokenizer::{Encoded, SpecialToken, StreamDecoder, Tokenizer};

@@ -318,12 +318,27 @@ fn notices(options: &DataOptions, renderer: &Renderer<'_>, booked: &[Booked]) ->
             notices.push(format!("{count} rows: {sentence}"));
         }
     };
-    tell(count(|e| e.resplit > 0), "tokenised in two pieces at the prompt's end, so that training sees the prompt's tokens as served");
-    tell(count(|e| e.restated), "the template writes the finished conversation otherwise than the prompt; trained as prompt, then answer");
-    tell(count(|e| e.unlabelled_answers > 0), "some earlier answers carry no label: the template rewrites what stood before them");
-    tell(count(|e| !e.ended), "the template writes no end-of-turn token after the answer, so the model will not learn to stop");
+    tell(
+        count(|e| e.resplit > 0),
+        "tokenised in two pieces at the prompt's end, so that training sees the prompt's tokens as served",
+    );
+    tell(
+        count(|e| e.restated),
+        "the template writes the finished conversation otherwise than the prompt; trained as prompt, then answer",
+    );
+    tell(
+        count(|e| e.unlabelled_answers > 0),
+        "some earlier answers carry no label: the template rewrites what stood before them",
+    );
+    tell(
+        count(|e| !e.ended),
+        "the template writes no end-of-turn token after the answer, so the model will not learn to stop",
+    );
     if renderer.template().uses_clock() {
-        notices.push(format!("template {} writes today's date: prompts of another day differ", renderer.template().name()));
+        notices.push(format!(
+            "template {} writes today's date: prompts of another day differ",
+            renderer.template().name()
+        ));
     }
     let asked = match options.split.test {
         crate::options::TestSize::Fraction(fraction) => fraction > 0.0,

@@ -159,11 +159,11 @@ impl<'a> Renderer<'a> {
         let mut prompts = Vec::with_capacity(wanted.len());
         let mut cuts = Vec::new();
         for span in wanted {
-            let prompt = self.tokenizer.encode(&text[..span.start], false)?;
-            if !whole.ids.starts_with(&prompt) {
+            let prompt_len = self.prompt_in(&whole, text, span.start)?;
+            if prompt_len.is_none() {
                 cuts.push(span.start);
             }
-            prompts.push(prompt.len());
+            prompts.push(prompt_len.unwrap_or(0));
         }
         let mut encoded = whole;
         if !cuts.is_empty() {
@@ -180,6 +180,16 @@ impl<'a> Renderer<'a> {
         Ok(TokenisedRow { encoded, prompt_lens: prompts, resplit: cuts.len() })
     }
 
+    /// How many tokens the prompt `text[..end]` has, if they are the beginning of the whole text's tokens. Text behind a border
+    /// token is tokenised by itself, so only what follows the last one needs to be compared.
+    fn prompt_in(&self, whole: &Encoded, text: &str, end: usize) -> Result<Option<usize>, TextError> {
+        let before = whole.offsets.partition_point(|(_, to)| *to <= end);
+        let border = (0..before).rev().find(|i| self.tokenizer.is_border(whole.ids[*i])).unwrap_or(0);
+        let from = if border == 0 { 0 } else { whole.offsets[border].0 };
+        let tail = self.tokenizer.encode(&text[from..end], false)?;
+        Ok(whole.ids[border..].starts_with(&tail).then_some(border + tail.len()))
+    }
+
     fn in_pieces(&self, text: &str, cuts: &[usize]) -> Result<Encoded, TextError> {
         let mut encoded = self.tokenizer.encode_with_offsets(&text[..cuts[0]])?;
         for (i, &start) in cuts.iter().enumerate() {
@@ -194,13 +204,14 @@ impl<'a> Renderer<'a> {
     /// Labels an answer's tokens and the special token that ends it; says whether there was one.
     fn label(&self, labelled: &mut [bool], encoded: &Encoded, span: &AnswerSpan, prompt_len: usize) -> bool {
         let inside = |i: &usize| encoded.offsets[*i].0 < span.end;
-        let ends_turn = |i: &usize| encoded.offsets[*i].0 >= span.content_end && self.tokenizer.is_special(encoded.ids[*i]);
+        let ends_turn =
+            |i: &usize| encoded.offsets[*i].0 >= span.content_end && self.tokenizer.is_special(encoded.ids[*i]);
         let end_of_turn = (prompt_len..encoded.ids.len()).take_while(inside).find(ends_turn);
         match end_of_turn {
             Some(end) => labelled[prompt_len..=end].fill(true),
             None => {
-                for i in prompt_len..encoded.ids.len() {
-                    labelled[i] = encoded.offsets[i].0 < span.content_end;
+                for (label, (start, _)) in labelled.iter_mut().zip(&encoded.offsets).skip(prompt_len) {
+                    *label = *start < span.content_end;
                 }
             }
         }

@@ -60,10 +60,11 @@ fn read_from(
     limit: Option<usize>,
 ) -> Result<Vec<Result<Row, RowFault>>, TextError> {
     let path = &source.path;
-    let mut pieces = scan::Pieces::open(reader, source.format == Format::Text || is_plain_text(path)).map_err(|e| match e {
-        scan::OpenError::Io(cause) => TextError::Read { path: path.clone(), cause },
-        scan::OpenError::Encoding(encoding) => TextError::Encoding { path: path.clone(), encoding },
-    })?;
+    let mut pieces =
+        scan::Pieces::open(reader, source.format == Format::Text || is_plain_text(path)).map_err(|e| match e {
+            scan::OpenError::Io(cause) => TextError::Read { path: path.clone(), cause },
+            scan::OpenError::Encoding(encoding) => TextError::Encoding { path: path.clone(), encoding },
+        })?;
     let mut rows = Vec::new();
     while limit.is_none_or(|limit| rows.len() < limit) {
         let Some(piece) = pieces.next().map_err(TextError::read(path))? else { break };
@@ -74,7 +75,9 @@ fn read_from(
         });
         rows.push(match content {
             Ok(content) => Ok(Row { source: index, line, content }),
-            Err(fault) => Err(RowFault { file: path.clone(), source: index, line, field: fault.field, kind: fault.kind }),
+            Err(fault) => {
+                Err(RowFault { file: path.clone(), source: index, line, field: fault.field, kind: fault.kind })
+            }
         });
     }
     Ok(rows)

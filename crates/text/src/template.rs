@@ -63,7 +63,11 @@ impl Template {
     ///
     /// # Errors
     /// When the file cannot be read or parsed, or Alpaca is chosen and the tokenizer has no end-of-sequence token.
-    pub fn choose(setting: &str, model_dir: impl AsRef<Path>, tokenizer: &Tokenizer) -> Result<ChosenTemplate, TextError> {
+    pub fn choose(
+        setting: &str,
+        model_dir: impl AsRef<Path>,
+        tokenizer: &Tokenizer,
+    ) -> Result<ChosenTemplate, TextError> {
         let model_dir = model_dir.as_ref();
         let template = match setting {
             "alpaca" => Self::alpaca(tokenizer)?,
@@ -102,10 +106,15 @@ impl Template {
                 return Self::from_source(&name, source, tokenizer).map(Some);
             }
             if let Some(list) = value.as_array() {
-                let text = |entry: &serde_json::Value, key: &str| entry.get(key).and_then(|v| v.as_str()).map(str::to_string);
-                let named: Vec<_> = list.iter().filter_map(|e| Some((text(e, "name")?, text(e, "template")?))).collect();
+                let text =
+                    |entry: &serde_json::Value, key: &str| entry.get(key).and_then(|v| v.as_str()).map(str::to_string);
+                let named: Vec<_> =
+                    list.iter().filter_map(|e| Some((text(e, "name")?, text(e, "template")?))).collect();
                 let Some((_, source)) = named.iter().find(|(name, _)| name == "default") else {
-                    return Err(TextError::TemplateNames { name, names: named.into_iter().map(|(name, _)| name).collect() });
+                    return Err(TextError::TemplateNames {
+                        name,
+                        names: named.into_iter().map(|(name, _)| name).collect(),
+                    });
                 };
                 return Self::from_source(&name, source, tokenizer).map(Some);
             }
@@ -163,7 +172,8 @@ impl Template {
             ("documents", Value::from(())),
         ];
         context.extend(self.special.iter().map(|(key, text)| (*key, Value::from(text))));
-        let template = self.environment.get_template(environment::NAME).expect("the template was added when it was parsed");
+        let template =
+            self.environment.get_template(environment::NAME).expect("the template was added when it was parsed");
         template
             .render(Value::from_pairs(context))
             .map_err(|e| TextError::TemplateRender { name: self.name.clone(), cause: environment::explain(&e) })

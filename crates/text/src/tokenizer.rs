@@ -47,13 +47,17 @@ pub struct Tokenizer {
     named: NamedTokens,
     surround: Surround,
     special_ids: HashSet<u32>,
+    borders: HashSet<u32>,
     vocab_size: usize,
     leading_bos: Option<u32>,
 }
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer").field("vocab_size", &self.vocab_size).field("named", &self.named).finish_non_exhaustive()
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size)
+            .field("named", &self.named)
+            .finish_non_exhaustive()
     }
 }
 
@@ -101,19 +105,25 @@ impl Tokenizer {
     ) -> Result<Self, TextError> {
         // Limits left in tokenizer.json by whoever saved it are a setting of that run, not of the tokenizer.
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| TextError::TokenizerFile { path: dir.join("tokenizer.json"), cause: e.to_string() })?;
+        inner
+            .with_truncation(None)
+            .map_err(|e| TextError::TokenizerFile { path: dir.join("tokenizer.json"), cause: e.to_string() })?;
         special::add_listed_tokens(&mut inner, config.as_ref(), added, dir)?;
         let named = NamedTokens::find(&inner, config.as_ref(), special_map.as_ref(), model_config, dir)?;
         let surround = Surround::of(config.as_ref(), &named);
+        let added_tokens = inner.get_added_tokens_decoder();
         let mut special_ids: HashSet<u32> =
-            inner.get_added_tokens_decoder().iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+            added_tokens.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
+        let border = |t: &tokenizers::AddedToken| !(t.normalized || t.lstrip || t.rstrip || t.single_word);
+        let borders = added_tokens.iter().filter(|(_, token)| border(token)).map(|(id, _)| *id).collect();
         special_ids.extend(named.eos.iter().map(|token| token.id));
         let vocab_size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
         let mut config = config.unwrap_or_default();
         for (key, value) in special_map.into_iter().flatten() {
             config.entry(key).or_insert(value);
         }
-        let mut tokenizer = Tokenizer { inner, config, named, surround, special_ids, vocab_size, leading_bos: None };
+        let mut tokenizer =
+            Tokenizer { inner, config, named, surround, special_ids, borders, vocab_size, leading_bos: None };
         tokenizer.leading_bos = tokenizer.find_leading_bos()?;
         Ok(tokenizer)
     }
@@ -173,7 +183,11 @@ impl Tokenizer {
     ///
     /// # Errors
     /// The first text's that fails.
-    pub fn encode_batch<T: AsRef<str> + Sync>(&self, texts: &[T], add_special: bool) -> Result<Vec<Vec<u32>>, TextError> {
+    pub fn encode_batch<T: AsRef<str> + Sync>(
+        &self,
+        texts: &[T],
+        add_special: bool,
+    ) -> Result<Vec<Vec<u32>>, TextError> {
         texts.par_iter().map(|text| self.encode(text.as_ref(), add_special)).collect()
     }
 
@@ -208,6 +222,11 @@ impl Tokenizer {
     #[must_use]
     pub fn is_special(&self, id: u32) -> bool {
         self.special_ids.contains(&id)
+    }
+
+    /// Whether the token, wherever its text stands, cuts the text there: what follows is tokenised as if nothing stood before it.
+    pub(crate) fn is_border(&self, id: u32) -> bool {
+        self.borders.contains(&id)
     }
 
     /// Whether decoding without special tokens leaves the token out. The end-of-sequence token may be an ordinary one there.
@@ -259,7 +278,10 @@ impl Tokenizer {
     pub fn save(&self, dir: impl AsRef<Path>, chat_template: Option<&str>) -> Result<(), TextError> {
         let dir = dir.as_ref();
         let path = dir.join("tokenizer.json");
-        let json = self.inner.to_string(true).map_err(|e| TextError::TokenizerFile { path: path.clone(), cause: e.to_string() })?;
+        let json = self
+            .inner
+            .to_string(true)
+            .map_err(|e| TextError::TokenizerFile { path: path.clone(), cause: e.to_string() })?;
         write_atomically(&path, |w| w.write_all(json.as_bytes()))?;
         let mut config = self.config.clone();
         config.entry("tokenizer_class").or_insert_with(|| "PreTrainedTokenizerFast".into());
@@ -283,6 +305,7 @@ impl Tokenizer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over by value")]
 fn tokenise_error(e: tokenizers::Error) -> TextError {
     TextError::Tokenise { cause: e.to_string() }
 }

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use luthier_text::{
-    DataOptions, Dedup, Outcome, Overlong, Part, Prepared, Renderer, Source, Split, SplitBy, Template, TestSize, TextError, Tokenizer,
-    prepare, read_all,
+    DataOptions, Dedup, Outcome, Overlong, Part, Prepared, Renderer, Source, Split, SplitBy, Template, TestSize,
+    TextError, Tokenizer, prepare, read_all,
 };
 use proptest::prelude::*;
 use serde_json::json;
@@ -20,7 +20,12 @@ fn options(path: &Path) -> DataOptions {
 fn try_run(options: &DataOptions) -> Result<Prepared, TextError> {
     let tokenizer = tiny::byte_level();
     let template = Template::from_source("chatml", tiny::CHATML, &tokenizer)?;
-    let prepared = prepare(options, read_all(&options.sources, options.limit)?, &Renderer::new(&tokenizer, &template), &|_, _| {})?;
+    let prepared = prepare(
+        options,
+        read_all(&options.sources, options.limit)?,
+        &Renderer::new(&tokenizer, &template),
+        &|_, _| {},
+    )?;
     prepared.ledger.balance()?;
     Ok(prepared)
 }
@@ -34,7 +39,8 @@ fn outcomes(prepared: &Prepared) -> Vec<&'static str> {
 }
 
 fn write(path: &Path, rows: &[(&str, &str)]) {
-    let lines: Vec<String> = rows.iter().map(|(p, c)| json!({"prompt": p, "completion": c}).to_string() + "\n").collect();
+    let lines: Vec<String> =
+        rows.iter().map(|(p, c)| json!({"prompt": p, "completion": c}).to_string() + "\n").collect();
     fs::write(path, lines.concat()).unwrap();
 }
 
@@ -42,7 +48,9 @@ fn write(path: &Path, rows: &[(&str, &str)]) {
 fn twelve_planted_faults_are_reported_with_file_and_line_and_the_good_rows_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("planted.jsonl");
-    let good = |i: usize| json!({"instruction": format!("第 {i} 盞燈"), "input": "", "output": "會唱歌。"}).to_string().into_bytes();
+    let good = |i: usize| {
+        json!({"instruction": format!("第 {i} 盞燈"), "input": "", "output": "會唱歌。"}).to_string().into_bytes()
+    };
     let faults: [(&[u8], &str); 12] = [
         (br#"{"instruction": "a", "output": "b""#, "not JSON"),
         (br#"["a", "b"]"#, "must be a JSON object, this one is a list"),
@@ -55,7 +63,10 @@ fn twelve_planted_faults_are_reported_with_file_and_line_and_the_good_rows_kept(
             br#"{"messages": [{"role": "assistant", "content": "b"}, {"role": "user", "content": "a"}]}"#,
             "`messages[0].role` breaks the order of roles",
         ),
-        (br#"{"messages": [{"role": "robot", "content": "a"}, {"role": "assistant", "content": "b"}]}"#, "`messages[0].role` is \"robot\""),
+        (
+            br#"{"messages": [{"role": "robot", "content": "a"}, {"role": "assistant", "content": "b"}]}"#,
+            "`messages[0].role` is \"robot\"",
+        ),
         (b"{\"instruction\": \"\xA4\xA4\xA4\xE5\", \"output\": \"b\"}", "not UTF-8"),
         (br#"{"instruction": "a\u0000", "output": "b"}"#, "`instruction` contains a NUL"),
         (br#"{"question": "a", "answer": "b"}"#, "no known row shape"),
@@ -74,7 +85,10 @@ fn twelve_planted_faults_are_reported_with_file_and_line_and_the_good_rows_kept(
     for (i, (_, expected)) in faults.iter().enumerate() {
         let entry = &prepared.ledger.entries[2 * i + 1];
         let detail = &entry.reason.as_ref().unwrap().detail;
-        assert_eq!((entry.source.as_str(), entry.line, entry.outcome), (path.to_str().unwrap(), 2 * i + 2, Outcome::Dropped));
+        assert_eq!(
+            (entry.source.as_str(), entry.line, entry.outcome),
+            (path.to_str().unwrap(), 2 * i + 2, Outcome::Dropped)
+        );
         assert!(detail.contains(expected), "line {}: {detail}", entry.line);
         assert_eq!(prepared.ledger.entries[2 * i].outcome, Outcome::Trained);
     }
@@ -98,7 +112,10 @@ fn the_ledger_is_written_in_its_contract_and_its_table_adds_up() {
     assert_eq!(lines[2]["outcome"], "duplicate");
     assert!(lines[2]["reason"].as_str().unwrap().ends_with("rows.jsonl:1"));
     let table = prepared.ledger.to_markdown();
-    assert!(table.contains("3 rows read: 1 trained, 1 dropped, 1 duplicate") && table.contains("| **sum** | 3 |"), "{table}");
+    assert!(
+        table.contains("3 rows read: 1 trained, 1 dropped, 1 duplicate") && table.contains("| **sum** | 3 |"),
+        "{table}"
+    );
     let mut broken = prepared.ledger.clone();
     broken.entries.pop();
     assert!(matches!(broken.balance(), Err(TextError::Unbalanced { entries: 2, rows: 3 })));
@@ -141,7 +158,8 @@ fn a_number_of_test_rows_is_held_out_by_hash_or_from_the_end() {
             assert_eq!(prepared.test.iter().map(|t| t.line).collect::<Vec<_>>(), (44..=50).collect::<Vec<_>>());
         }
     }
-    let error = try_run(&DataOptions { split: Split { test: TestSize::Fraction(1.5), by: SplitBy::Hash }, ..options(&path) });
+    let error =
+        try_run(&DataOptions { split: Split { test: TestSize::Fraction(1.5), by: SplitBy::Hash }, ..options(&path) });
     assert!(error.unwrap_err().to_string().contains("data.split.test: 1.5"));
 }
 
@@ -185,7 +203,11 @@ fn overlong_rows_are_dropped_cut_or_refused_and_counted() {
     let prompt = run(&with(Overlong::TruncatePrompt));
     assert_eq!(outcomes(&prompt), ["trained", "truncated", "truncated"]);
     assert!(prompt.train.iter().all(|e| e.tokens.len() <= limit && e.tokens.len() == e.labelled.len()));
-    assert_eq!(prompt.train[1].labelled_tokens(), dropped.train[0].labelled_tokens() + "the ".len() - 2, "the answer is whole");
+    assert_eq!(
+        prompt.train[1].labelled_tokens(),
+        dropped.train[0].labelled_tokens() + "the ".len() - 2,
+        "the answer is whole"
+    );
     assert_eq!(prompt.ledger.entries[1].tokens_lost, lengths[1] - limit);
     assert_eq!(prompt.ledger.entries[1].reason.as_ref().unwrap().label, "prompt cut");
     assert_eq!(prompt.ledger.entries[2].reason.as_ref().unwrap().label, "prompt and end cut");
@@ -195,7 +217,10 @@ fn overlong_rows_are_dropped_cut_or_refused_and_counted() {
     assert_eq!(end.ledger.entries[1].reason.as_ref().unwrap().label, "no labelled token left");
 
     let message = try_run(&with(Overlong::Refuse)).unwrap_err().to_string();
-    assert!(message.contains("2 rows are longer than max_length = 80") && message.contains("rows.jsonl:3"), "{message}");
+    assert!(
+        message.contains("2 rows are longer than max_length = 80") && message.contains("rows.jsonl:3"),
+        "{message}"
+    );
 }
 
 #[test]
@@ -207,7 +232,8 @@ fn a_cut_prompt_keeps_its_beginning_of_sequence_token_and_stays_the_rows_beginni
     let template = Template::alpaca(&tokenizer).unwrap();
     for part in [Part::Train, Part::Test] {
         let sources = vec![Source { part: Some(part), ..Source::new(&path) }];
-        let options = DataOptions { sources, overlong: Overlong::TruncatePrompt, max_length: 50, ..DataOptions::default() };
+        let options =
+            DataOptions { sources, overlong: Overlong::TruncatePrompt, max_length: 50, ..DataOptions::default() };
         let rows = read_all(&options.sources, None).unwrap();
         let prepared = prepare(&options, rows, &Renderer::new(&tokenizer, &template), &|_, _| {}).unwrap();
         let example = prepared.train.first().or(prepared.test.first().map(|t| &t.example)).unwrap();
@@ -236,10 +262,15 @@ fn a_template_that_refuses_a_row_costs_that_row() {
     let system = json!({"messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]});
     fs::write(&path, format!("{system}\n{}\n", json!({"prompt": "u", "completion": "a"}))).unwrap();
     let tokenizer = tiny::byte_level();
-    let source = format!("{{% if messages[0].role == 'system' %}}{{{{ raise_exception('no system role') }}}}{{% endif %}}{}", tiny::CHATML);
+    let source = format!(
+        "{{% if messages[0].role == 'system' %}}{{{{ raise_exception('no system role') }}}}{{% endif %}}{}",
+        tiny::CHATML
+    );
     let template = Template::from_source("strict", &source, &tokenizer).unwrap();
     let options = options(&path);
-    let prepared = prepare(&options, read_all(&options.sources, None).unwrap(), &Renderer::new(&tokenizer, &template), &|_, _| {}).unwrap();
+    let prepared =
+        prepare(&options, read_all(&options.sources, None).unwrap(), &Renderer::new(&tokenizer, &template), &|_, _| {})
+            .unwrap();
     assert_eq!(outcomes(&prepared), ["dropped", "trained"]);
     assert!(prepared.ledger.entries[0].reason.as_ref().unwrap().detail.contains("no system role"));
 }
@@ -298,14 +329,22 @@ fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup) -> Prepared {
         tokenizer = Tokenizer::from_bytes(&bytes, Some(br#"{"tokenizer_class": "GPT2Tokenizer"}"#)).unwrap();
     }
     let chosen = Template::choose("model", &dir, &tokenizer).unwrap();
-    let options = DataOptions { dedup, split: Split { test: TestSize::Fraction(0.05), by: SplitBy::Hash }, ..options(&shared.join(file)) };
+    let options = DataOptions {
+        dedup,
+        split: Split { test: TestSize::Fraction(0.05), by: SplitBy::Hash },
+        ..options(&shared.join(file))
+    };
     let start = Instant::now();
     let rows = read_all(&options.sources, None).unwrap();
     let read = start.elapsed().as_secs_f64();
     let prepared = prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), &|_, _| {}).unwrap();
     prepared.ledger.balance().unwrap();
-    println!("{file}: read in {read:.2} s, all in {:.2} s; {}", start.elapsed().as_secs_f64(), prepared.ledger.summary());
-    println!("{}", prepared.notices.join("\n"));
+    eprintln!(
+        "{file}: read in {read:.2} s, all in {:.2} s; {}",
+        start.elapsed().as_secs_f64(),
+        prepared.ledger.summary()
+    );
+    eprintln!("{}", prepared.notices.join("\n"));
     prepared
 }
 
@@ -324,5 +363,5 @@ fn fifty_two_thousand_alpaca_rows_are_read() {
     let Some(shared) = tiny::shared("52,002 alpaca rows") else { return };
     let prepared = real(&shared, "data/stanford-alpaca/alpaca_data.json", "gpt2", Dedup::None);
     assert_eq!(prepared.ledger.entries.len(), 52_002);
-    println!("{}", prepared.ledger.to_markdown());
+    eprintln!("{}", prepared.ledger.to_markdown());
 }

@@ -93,7 +93,8 @@ fn there_is_exactly_one_beginning_of_sequence_token() {
 fn a_llama_row_cut_in_pieces_gets_no_invented_space() {
     let tokenizer = tiny::byte_fallback();
     // "t" + "he" merge into one token across the prompt's end.
-    let source = "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}";
+    let source =
+        "{% for m in messages %}{{ m.content }}{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}";
     let template = Template::from_source("plain", source, &tokenizer).unwrap();
     let example = Renderer::new(&tokenizer, &template)
         .render_example(&[Message::user("sing t"), Message::assistant("he lamp")], TrainOn::Answers)
@@ -145,8 +146,11 @@ fn check_real_template(name: &str, tokenizer: &Tokenizer, template: &Template) {
     assert!(labelled.trim_start().starts_with("會，the lamp sings。"), "{name}: {labelled}");
     let end = labelled.trim_start().trim_start_matches("會，the lamp sings。");
     let ids = tokenizer.encode(end, false).unwrap();
-    assert!(example.ended && ids.len() == 1 && tokenizer.is_special(ids[0]), "{name}: one end-of-turn token, not {end:?}");
-    println!("{name}: prompt {} tokens, labelled {labelled:?}, restated {}", example.prompt_len, example.restated);
+    assert!(
+        example.ended && ids.len() == 1 && tokenizer.is_special(ids[0]),
+        "{name}: one end-of-turn token, not {end:?}"
+    );
+    eprintln!("{name}: prompt {} tokens, labelled {labelled:?}, restated {}", example.prompt_len, example.restated);
 }
 
 /// The qwen2 tokenizer with the end-of-turn tokens of other models, so that each template ends its turns with one token.
@@ -155,7 +159,8 @@ fn with_foreign_ends(shared: &Path, folder: &Path) -> Tokenizer {
     for file in ["vocab.json", "merges.txt"] {
         fs::copy(qwen2.join(file), folder.join(file)).unwrap();
     }
-    let mut config: serde_json::Value = serde_json::from_slice(&fs::read(qwen2.join("tokenizer_config.json")).unwrap()).unwrap();
+    let mut config: serde_json::Value =
+        serde_json::from_slice(&fs::read(qwen2.join("tokenizer_config.json")).unwrap()).unwrap();
     for (i, content) in ["<end_of_turn>", "<|eot_id|>", "<|end|>", "<｜end▁of▁sentence｜>"].iter().enumerate() {
         config["added_tokens_decoder"][(151_646 + i).to_string()] = json!({"content": content, "special": true});
     }

@@ -2,9 +2,12 @@
 
 mod tiny;
 
+use std::collections::BTreeMap;
 use std::fs;
 
-use luthier_text::{Message, Template, TextError};
+use luthier_text::{Message, Template, TextError, messages_from_json};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 
 fn conversation() -> Vec<Message> {
     vec![Message::user("燈會唱歌嗎？"), Message::assistant("會。")]
@@ -32,12 +35,16 @@ fn later_turns_of_alpaca_repeat_the_headings() {
     let template = Template::alpaca(&tiny::byte_level()).unwrap();
     let messages = [Message::system("簡短。"), Message::user("一"), Message::assistant("1"), Message::user("二")];
     let text = template.render(&messages, true).unwrap();
-    assert_eq!(text, "簡短。\n\n### Instruction:\n一\n\n### Response:1<|endoftext|>\n\n### Instruction:\n二\n\n### Response:");
+    assert_eq!(
+        text,
+        "簡短。\n\n### Instruction:\n一\n\n### Response:1<|endoftext|>\n\n### Instruction:\n二\n\n### Response:"
+    );
 }
 
 #[test]
 fn blocks_are_trimmed_and_the_last_line_break_dropped_as_in_transformers() {
-    let source = "{% for m in messages %}\n    {% if m.role == 'user' %}\n{{ m.content }}|\n    {% endif %}\n{% endfor %}\n";
+    let source =
+        "{% for m in messages %}\n    {% if m.role == 'user' %}\n{{ m.content }}|\n    {% endif %}\n{% endfor %}\n";
     let template = Template::from_source("t", source, &tiny::byte_level()).unwrap();
     assert_eq!(template.render(&conversation(), false).unwrap(), "燈會唱歌嗎？|\n");
 }
@@ -53,7 +60,8 @@ fn generation_blocks_loop_controls_and_python_methods_work() {
 #[test]
 fn a_template_that_refuses_is_quoted_and_one_that_never_ends_is_stopped() {
     let tokenizer = tiny::byte_level();
-    let refusing = Template::from_source("t.jinja", "{{ raise_exception('System role not supported') }}", &tokenizer).unwrap();
+    let refusing =
+        Template::from_source("t.jinja", "{{ raise_exception('System role not supported') }}", &tokenizer).unwrap();
     let message = refusing.render(&conversation(), false).unwrap_err().to_string();
     assert!(message.contains("t.jinja") && message.contains("System role not supported"), "{message}");
     let looping = "{% for a in range(99999) %}{% for b in range(99999) %}{{ b }}{% endfor %}{% endfor %}";
@@ -76,7 +84,8 @@ fn the_models_template_is_found_in_either_place_and_its_absence_is_told() {
     let config = r#"{"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]}"#;
     fs::write(folder.path().join("tokenizer_config.json"), config).unwrap();
     assert_eq!(choose().unwrap().template.source(), "D");
-    fs::write(folder.path().join("tokenizer_config.json"), r#"{"chat_template": [{"name": "rag", "template": "R"}]}"#).unwrap();
+    fs::write(folder.path().join("tokenizer_config.json"), r#"{"chat_template": [{"name": "rag", "template": "R"}]}"#)
+        .unwrap();
     assert!(choose().unwrap_err().to_string().contains("rag"));
     fs::write(folder.path().join("chat_template.jinja"), "J").unwrap();
     let chosen = choose().unwrap();
@@ -84,4 +93,36 @@ fn the_models_template_is_found_in_either_place_and_its_absence_is_told() {
     let path = folder.path().join("chat_template.jinja");
     assert_eq!(Template::choose(path.to_str().unwrap(), "", &tokenizer).unwrap().template.source(), "J");
     assert!(Template::choose("no/such.jinja", "", &tokenizer).unwrap_err().to_string().contains("no/such.jinja"));
+}
+
+#[test]
+fn real_templates_are_rendered_as_jinja2_renders_them() {
+    let Some(shared) = tiny::shared("96 renderings of twelve real templates") else { return };
+    let conversations: Vec<Value> = serde_json::from_str(include_str!("golden/conversations.json")).unwrap();
+    let golden: BTreeMap<String, String> = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
+    // Its special tokens are those the golden renderings were made with.
+    let tokenizer = tiny::byte_fallback();
+    let today = Template::from_source("date", "{{ strftime_now('%d %b %Y') }}", &tokenizer)
+        .unwrap()
+        .render(&[], false)
+        .unwrap();
+    for (key, expected) in &golden {
+        let [name, conversation, prompt] = key.split(' ').collect::<Vec<_>>()[..] else { panic!("{key}") };
+        let template = if name.ends_with(".jinja") {
+            Template::from_file(shared.join("models/chat-templates").join(name), &tokenizer)
+        } else {
+            Template::of_model(shared.join("models/tokenizers").join(name), &tokenizer).map(Option::unwrap)
+        };
+        let messages = messages_from_json(&conversations[conversation.parse::<usize>().unwrap()]).unwrap();
+        let text = match template.unwrap().render(&messages, prompt == "True") {
+            Ok(text) => text.replace(&today, "26 Jul 2024"),
+            Err(error) => {
+                assert_eq!(expected, "refused", "{key}: {error}");
+                continue;
+            }
+        };
+        let digest: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(&digest, expected, "{key}: {text}");
+    }
+    assert_eq!(golden.len(), 96);
 }

@@ -76,7 +76,10 @@ fn a_saved_tokenizer_reads_back_the_same_with_its_template() {
         let again = Tokenizer::from_dir(folder.path()).unwrap();
         let text = "the 燈會\n\nthe 貓";
         assert_eq!(again.encode(text, true).unwrap(), tokenizer.encode(text, true).unwrap());
-        assert_eq!((again.bos(), again.eos(), again.pad(), again.unk()), (tokenizer.bos(), tokenizer.eos(), tokenizer.pad(), tokenizer.unk()));
+        assert_eq!(
+            (again.bos(), again.eos(), again.pad(), again.unk()),
+            (tokenizer.bos(), tokenizer.eos(), tokenizer.pad(), tokenizer.unk())
+        );
         assert_eq!(again.vocab_size(), tokenizer.vocab_size());
         assert_eq!(Template::of_model(folder.path(), &again).unwrap().unwrap().source(), tiny::CHATML);
     }
@@ -124,7 +127,8 @@ fn tokens_listed_in_the_config_alone_are_added_under_their_ids() {
     tokenizer.save(folder.path(), None).unwrap();
     let next = tokenizer.vocab_size();
     let write = |id: usize| {
-        let config = serde_json::json!({"added_tokens_decoder": {id.to_string(): {"content": "<|extra|>", "special": true}}});
+        let config =
+            serde_json::json!({"added_tokens_decoder": {id.to_string(): {"content": "<|extra|>", "special": true}}});
         fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
     };
     write(next);
@@ -142,7 +146,12 @@ fn real_tokenizers_give_the_golden_ids() {
     let folder = shared.join("models/tokenizers");
     let golden: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("golden_ids.json")).unwrap()).unwrap();
     let texts: Vec<&str> = golden["texts"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
-    let cases = [("llama2/tokenizer.json", "llama2", true), ("gpt2", "gpt2", false), ("minimind", "minimind", false), ("qwen2", "qwen2", false)];
+    let cases = [
+        ("llama2/tokenizer.json", "llama2", true),
+        ("gpt2", "gpt2", false),
+        ("minimind", "minimind", false),
+        ("qwen2", "qwen2", false),
+    ];
     for (key, name, add_special) in cases {
         let tokenizer = Tokenizer::from_dir(folder.join(name)).unwrap();
         let (_, ids) = golden["ids"].as_object().unwrap().iter().find(|(k, _)| k.starts_with(key)).unwrap();
@@ -152,7 +161,7 @@ fn real_tokenizers_give_the_golden_ids() {
             assert_eq!(&tokenizer.encode(text, add_special).unwrap(), expected, "{name}: {text:?}");
             assert_eq!(stream(&tokenizer, expected, true).1, tokenizer.decode(expected, true), "{name}: {text:?}");
         }
-        println!("{name}: {} texts equal, vocabulary {}", texts.len(), tokenizer.vocab_size());
+        eprintln!("{name}: {} texts equal, vocabulary {}", texts.len(), tokenizer.vocab_size());
     }
     assert_eq!(Tokenizer::from_dir(folder.join("qwen2")).unwrap().vocab_size(), 151_646);
 }

@@ -15,9 +15,15 @@ pub(super) struct Losses {
 
 /// The error of `overlong = "refuse"`, when a row is too long.
 pub(super) fn refuse(options: &DataOptions, booked: &[Booked]) -> Result<(), TextError> {
-    let long: Vec<&Booked> = booked.iter().filter(|row| row.open().is_some() && row.tokens > options.max_length).collect();
+    let long: Vec<&Booked> =
+        booked.iter().filter(|row| row.open().is_some() && row.tokens > options.max_length).collect();
     let Some(longest) = long.iter().max_by_key(|row| row.tokens) else { return Ok(()) };
-    Err(TextError::Overlong { rows: long.len(), longest: longest.tokens, at: longest.place(), max_length: options.max_length })
+    Err(TextError::Overlong {
+        rows: long.len(),
+        longest: longest.tokens,
+        at: longest.place(),
+        max_length: options.max_length,
+    })
 }
 
 /// Applies the policy to every open row.
@@ -33,7 +39,8 @@ pub(super) fn apply(options: &DataOptions, renderer: &Renderer<'_>, booked: &mut
         let mut lost = 0;
         if tokens > options.max_length {
             if options.overlong == Overlong::Drop {
-                gone = Some(("longer than max_length", format!("{tokens} tokens, max_length is {}", options.max_length)));
+                gone =
+                    Some(("longer than max_length", format!("{tokens} tokens, max_length is {}", options.max_length)));
             } else {
                 lost = tokens - options.max_length;
                 cut(options, renderer, rendered);
@@ -41,7 +48,11 @@ pub(super) fn apply(options: &DataOptions, renderer: &Renderer<'_>, booked: &mut
             }
         }
         if gone.is_none() && after == 0 {
-            let detail = if lost > 0 { format!("{lost} tokens were cut and no labelled token is left") } else { "no token carries a label".into() };
+            let detail = if lost > 0 {
+                format!("{lost} tokens were cut and no labelled token is left")
+            } else {
+                "no token carries a label".into()
+            };
             gone = Some(("no labelled token left", detail));
         }
         if train {

@@ -46,10 +46,16 @@ pub(super) fn check(options: &DataOptions) -> Result<(), TextError> {
     if let TestSize::Fraction(fraction) = options.split.test
         && !(0.0..1.0).contains(&fraction)
     {
-        return wrong("split.test", format!("{fraction} is no share of the rows; give a number from 0 to below 1, or a number of rows"));
+        return wrong(
+            "split.test",
+            format!("{fraction} is no share of the rows; give a number from 0 to below 1, or a number of rows"),
+        );
     }
     if options.max_length < 2 {
-        return wrong("max_length", format!("{} leaves no token to predict; it must be at least 2", options.max_length));
+        return wrong(
+            "max_length",
+            format!("{} leaves no token to predict; it must be at least 2", options.max_length),
+        );
     }
     if !(0.0..=1.0).contains(&options.max_answer_loss) {
         return wrong("max_answer_loss", format!("{} is no share; give a number from 0 to 1", options.max_answer_loss));
@@ -87,12 +93,17 @@ fn last_rows(free: &[(usize, Fingerprint)], size: TestSize) -> HashSet<usize> {
 
 fn by_hash(free: &[(usize, Fingerprint)], size: TestSize) -> HashSet<usize> {
     match size {
-        TestSize::Fraction(fraction) => free.iter().filter(|(_, prompt)| prompt.fraction() < fraction).map(|(i, _)| *i).collect(),
+        TestSize::Fraction(fraction) => {
+            free.iter().filter(|(_, prompt)| prompt.fraction() < fraction).map(|(i, _)| *i).collect()
+        }
         TestSize::Rows(rows) => {
             // The prompts with the smallest hashes, whole groups of equal prompts at a time.
             let mut sorted = free.to_vec();
             sorted.sort_by_key(|(i, prompt)| (*prompt, *i));
-            let last = rows.checked_sub(1).and_then(|r| sorted.get(r.min(sorted.len().saturating_sub(1)))).map(|(_, prompt)| *prompt);
+            let last = rows
+                .checked_sub(1)
+                .and_then(|r| sorted.get(r.min(sorted.len().saturating_sub(1))))
+                .map(|(_, prompt)| *prompt);
             sorted.into_iter().filter(|(_, prompt)| last.is_some_and(|last| *prompt <= last)).map(|(i, _)| i).collect()
         }
     }

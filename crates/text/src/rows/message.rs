@@ -85,9 +85,9 @@ pub fn messages_from_json(value: &Value) -> Result<Vec<Message>, Fault> {
 
 fn one_message(i: usize, value: &Value) -> Result<Message, Fault> {
     let at = |field: &str| format!("messages[{i}].{field}");
-    let object = value
-        .as_object()
-        .ok_or_else(|| Fault::at(format!("messages[{i}]"), FaultKind::NotText(format!("{}, not an object", describe(value)))))?;
+    let object = value.as_object().ok_or_else(|| {
+        Fault::at(format!("messages[{i}]"), FaultKind::NotText(format!("{}, not an object", describe(value))))
+    })?;
     let role = match text_field(object, "role", &at("role"))? {
         "system" => Role::System,
         "user" => Role::User,
@@ -106,7 +106,9 @@ fn joined_parts(parts: &[Value], at: &str) -> Result<String, Fault> {
     for (i, part) in parts.iter().enumerate() {
         let at = format!("{at}[{i}]");
         match part.as_object() {
-            Some(object) if object.get("type").is_none_or(|t| t == "text") => text.push_str(text_field(object, "text", &at)?),
+            Some(object) if object.get("type").is_none_or(|t| t == "text") => {
+                text.push_str(text_field(object, "text", &at)?);
+            }
             Some(object) => {
                 let kind = object.get("type").map(describe).unwrap_or_default();
                 return Err(Fault::at(at, FaultKind::NotText(format!("a part of type {kind}"))));

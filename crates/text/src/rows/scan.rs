@@ -160,7 +160,10 @@ impl<R: Read> LinePieces<R> {
             return Ok(None);
         }
         let body = String::from_utf8(text).map(Body::Paragraph);
-        Ok(Some(Piece { line: first, body: body.map_err(|e| Fault::of(FaultKind::NotUtf8(e.utf8_error().valid_up_to()))) }))
+        Ok(Some(Piece {
+            line: first,
+            body: body.map_err(|e| Fault::of(FaultKind::NotUtf8(e.utf8_error().valid_up_to()))),
+        }))
     }
 }
 

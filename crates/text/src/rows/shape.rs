@@ -122,7 +122,11 @@ fn detect(object: &Map<String, Value>) -> Result<Format, Fault> {
     }
 }
 
-fn prompt_and_answer(object: &Map<String, Value>, prompt: &'static str, answer: &'static str) -> Result<Content, Fault> {
+fn prompt_and_answer(
+    object: &Map<String, Value>,
+    prompt: &'static str,
+    answer: &'static str,
+) -> Result<Content, Fault> {
     let prompt_text = text_field(object, prompt, prompt)?;
     let answer_text = text_field(object, answer, answer)?;
     pair((prompt, Message::user(prompt_text)), (answer, answer_text))

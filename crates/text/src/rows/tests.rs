@@ -95,13 +95,19 @@ fn each_fault_is_named_with_file_line_and_field() {
         (r#"{"messages": []}"#, "no message from the assistant"),
         (r#"{"messages": {}}"#, "field `messages` must be a list, but holds an object"),
         (r#"{"messages": [{"role": "user", "content": "a"}]}"#, "no message from the assistant"),
-        (r#"{"messages": [{"role": "assistant", "content": "a"}]}"#, "field `messages[0].role` breaks the order of roles: assistant where user is due"),
+        (
+            r#"{"messages": [{"role": "assistant", "content": "a"}]}"#,
+            "field `messages[0].role` breaks the order of roles: assistant where user is due",
+        ),
         (
             r#"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}]}"#,
             "field `messages[2].role` breaks the order of roles: the last message is from user",
         ),
         (r#"{"messages": [{"role": "bot", "content": "a"}]}"#, "field `messages[0].role` is \"bot\""),
-        (r#"{"messages": [{"role": "user", "content": 1}, {"role": "assistant", "content": "b"}]}"#, "field `messages[0].content` must be text"),
+        (
+            r#"{"messages": [{"role": "user", "content": 1}, {"role": "assistant", "content": "b"}]}"#,
+            "field `messages[0].content` must be text",
+        ),
         (r#"{"text": ""}"#, "field `text` is an empty"),
     ] {
         let message = fault(text);
@@ -186,7 +192,9 @@ fn deep_nesting_is_a_fault_and_no_overflow() {
 #[test]
 fn plain_text_is_read_by_paragraphs() {
     let text = "\r\n第一行\r\n第二行\r\n\r\n\r\n[注] 第二段\n";
-    for rows in [read_with(text.as_bytes(), "poems.txt", Format::Auto), read_with(text.as_bytes(), "poems", Format::Text)] {
+    for rows in
+        [read_with(text.as_bytes(), "poems.txt", Format::Auto), read_with(text.as_bytes(), "poems", Format::Text)]
+    {
         assert_eq!(lines(&rows), (vec![2, 6], vec![]));
         assert_eq!(rows[0].as_ref().unwrap().content, Content::Text("第一行\n第二行".into()));
         assert_eq!(rows[1].as_ref().unwrap().content, Content::Text("[注] 第二段".into()));

@@ -16,9 +16,13 @@ use tokenizers::tokenizer::SplitDelimiterBehavior;
 use crate::error::TextError;
 
 /// The pattern of Qwen2's tokenizer (transformers, `convert_slow_tokenizer.py`, Qwen2Converter).
-const QWEN2_PATTERN: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+const QWEN2_PATTERN: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-pub(super) fn from_vocab_and_merges(dir: &Path, config: Option<&Map<String, Value>>) -> Result<tokenizers::Tokenizer, TextError> {
+pub(super) fn from_vocab_and_merges(
+    dir: &Path,
+    config: Option<&Map<String, Value>>,
+) -> Result<tokenizers::Tokenizer, TextError> {
     let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
     if !vocab.is_file() || !merges.is_file() {
         return Err(TextError::TokenizerMissing { dir: dir.to_path_buf() });
@@ -29,7 +33,8 @@ pub(super) fn from_vocab_and_merges(dir: &Path, config: Option<&Map<String, Valu
         "GPT2Tokenizer" => false,
         _ => return Err(TextError::TokenizerClass { dir: dir.to_path_buf(), class: class.to_string() }),
     };
-    let broken = |e: tokenizers::Error| TextError::TokenizerFile { path: vocab.clone(), cause: format!("with merges.txt: {e}") };
+    let broken =
+        |e: tokenizers::Error| TextError::TokenizerFile { path: vocab.clone(), cause: format!("with merges.txt: {e}") };
     let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy()).build().map_err(broken)?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     if qwen2 {

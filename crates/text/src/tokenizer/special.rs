@@ -52,7 +52,12 @@ impl NamedTokens {
             let id = model_config.filter(|_| config.is_none()).and_then(|c| first_id(c.get(&format!("{key}_id"))?));
             Ok(id.and_then(|id| inner.id_to_token(id).map(|text| SpecialToken { id, text })))
         };
-        Ok(NamedTokens { bos: find("bos", true)?, eos: find("eos", true)?, pad: find("pad", false)?, unk: find("unk", false)? })
+        Ok(NamedTokens {
+            bos: find("bos", true)?,
+            eos: find("eos", true)?,
+            pad: find("pad", false)?,
+            unk: find("unk", false)?,
+        })
     }
 
     pub(super) fn listed(&self) -> [(&'static str, Option<&SpecialToken>); 4] {
@@ -103,7 +108,8 @@ pub(super) enum Surround {
 impl Surround {
     pub(super) fn of(config: Option<&Object>, named: &NamedTokens) -> Self {
         let class = config.and_then(|c| c.get("tokenizer_class")).and_then(Value::as_str).unwrap_or("");
-        let obeys = matches!(class.trim_end_matches("Fast"), "LlamaTokenizer" | "CodeLlamaTokenizer" | "GemmaTokenizer");
+        let obeys =
+            matches!(class.trim_end_matches("Fast"), "LlamaTokenizer" | "CodeLlamaTokenizer" | "GemmaTokenizer");
         let flag = |key: &str| config.and_then(|c| c.get(key)).and_then(Value::as_bool);
         let (add_bos, add_eos) = (flag("add_bos_token"), flag("add_eos_token"));
         if !obeys || (add_bos.is_none() && add_eos.is_none()) {
@@ -148,10 +154,7 @@ pub(super) fn add_listed_tokens(
             continue;
         }
         let content = token.content.clone();
-        inner.add_tokens(&[token.clone()]);
-        if token.special {
-            inner.add_special_tokens(&[token]);
-        }
+        inner.add_tokens(&[token]);
         let found = inner.token_to_id(&content);
         if found != Some(id) {
             return Err(TextError::TokenizerFile {

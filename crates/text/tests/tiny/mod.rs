@@ -17,7 +17,8 @@ pub fn byte_level() -> Tokenizer {
     let mut symbols: Vec<String> = ByteLevel::alphabet().into_iter().map(String::from).collect();
     symbols.sort();
     let merges = [("t", "h"), ("th", "e"), ("Ġ", "t"), ("Ċ", "Ċ"), ("ç", "ļ")];
-    let mut vocab: serde_json::Map<String, Value> = symbols.iter().enumerate().map(|(i, s)| (s.clone(), json!(i))).collect();
+    let mut vocab: serde_json::Map<String, Value> =
+        symbols.iter().enumerate().map(|(i, s)| (s.clone(), json!(i))).collect();
     for (a, b) in merges {
         let id = vocab.len();
         vocab.insert(format!("{a}{b}"), json!(id));
@@ -72,7 +73,8 @@ fn special(id: usize, content: &str) -> Value {
 }
 
 fn from_json(tokenizer: &Value, config: &Value) -> Tokenizer {
-    Tokenizer::from_bytes(tokenizer.to_string().as_bytes(), Some(config.to_string().as_bytes())).expect("the tiny tokenizer is whole")
+    Tokenizer::from_bytes(tokenizer.to_string().as_bytes(), Some(config.to_string().as_bytes()))
+        .expect("the tiny tokenizer is whole")
 }
 
 /// The reference material beside the repository; prints and gives `None` where it is absent.
@@ -82,6 +84,6 @@ pub fn shared(what: &str) -> Option<PathBuf> {
     if path.is_dir() {
         return Some(path);
     }
-    println!("SKIPPED: {what} (no ../shared)");
+    eprintln!("SKIPPED: {what} (no ../shared)");
     None
 }

@@ -14,7 +14,8 @@ use super::window::Window;
 use super::{Body, Piece, parse};
 
 /// Fields that a row may begin with, before any good row has been seen.
-const ROW_FIELDS: [&str; 9] = ["instruction", "output", "prompt", "completion", "input", "target", "messages", "text", "id"];
+const ROW_FIELDS: [&str; 9] =
+    ["instruction", "output", "prompt", "completion", "input", "target", "messages", "text", "id"];
 
 /// Pieces of the array whose `[` has been consumed.
 pub(in crate::rows) struct ArrayPieces<R> {
@@ -62,9 +63,10 @@ impl<R: Read> ArrayPieces<R> {
     fn element(&mut self) -> io::Result<Piece> {
         match scan(&mut self.window, 0)? {
             End::At(end) => match parse(self.window.slice(end)) {
-                Ok(value) if !value.is_object() && self.after(end)? == Some(b':') => {
-                    self.recover(None, Fault::of(FaultKind::BrokenArray("fields stand outside an object; is a { missing?".into())))
-                }
+                Ok(value) if !value.is_object() && self.after(end)? == Some(b':') => self.recover(
+                    None,
+                    Fault::of(FaultKind::BrokenArray("fields stand outside an object; is a { missing?".into())),
+                ),
                 Ok(value) => {
                     self.window.consume(end);
                     self.row += 1;
