@@ -99,6 +99,20 @@ pub fn compare_statistics(
     })
 }
 
+/// The value of one model and its interval, from the draws that [`compare_statistics`] makes with the same seed.
+///
+/// # Errors
+/// [`MetricError::NoResamples`].
+pub fn resample(statistics: &RowStatistics, resamples: usize, seed: u64) -> Result<Estimate, MetricError> {
+    if resamples == 0 {
+        return Err(MetricError::NoResamples);
+    }
+    let rows = statistics.rows();
+    let draw = |resample| (0..rows).map(move |draw| drawn_row(seed, resample, draw as u64, rows));
+    let values = (0..resamples as u64).map(|number| statistics.value_of(draw(number))).collect();
+    Ok(estimate(statistics.value(), values))
+}
+
 fn estimate(value: f64, mut resampled: Vec<f64>) -> Estimate {
     resampled.sort_by(f64::total_cmp);
     let cut = resampled.len() / 40;

@@ -75,6 +75,24 @@ impl Metric {
         }
     }
 
+    /// The name for people.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::ExactMatch => "Exact match",
+            Self::Rouge1 => "ROUGE-1",
+            Self::Rouge2 => "ROUGE-2",
+            Self::RougeL => "ROUGE-L",
+            Self::RougeLWord => "ROUGE-L (words)",
+            Self::Bleu => "BLEU",
+            Self::BleuZh => "BLEU (zh)",
+            Self::Bleu13a => "BLEU (13a)",
+            Self::BleuChar => "BLEU (characters)",
+            Self::Chrf => "chrF",
+            Self::ChrfPlusPlus => "chrF++",
+            Self::CharF1 => "Character F1",
+        }
+    }
+
     /// The tokenizer of a BLEU metric; references decide for plain `bleu`. `None` for every other metric.
     fn bleu_tokenizer<R: AsRef<str>>(self, references: &[R]) -> Option<Tokenizer> {
         match self {
