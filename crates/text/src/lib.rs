@@ -7,6 +7,19 @@
 //!
 //! The same [`Renderer`] makes training rows, evaluation prompts and the prompts of `generate` and `chat`, so the prompt that is
 //! served is, token for token, the beginning of the row that was trained.
+//!
+//! ```
+//! use luthier_text::{Source, read_rows};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("rows.json");
+//! std::fs::write(&path, r#"[{"instruction": "燈會唱歌嗎？", "output": "會。"}, {"instruction": "再來", "ouput": "啦"}]"#)?;
+//! let rows = read_rows(&Source::new(&path), 0, None)?;
+//! assert!(rows[0].is_ok());
+//! let fault = rows[1].as_ref().unwrap_err().to_string();
+//! assert!(fault.ends_with("rows.json:2: field `output` is missing; the nearest field present is `ouput`"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod error;
 mod ledger;

@@ -98,7 +98,9 @@ impl<'a> Renderer<'a> {
         if train_on == TrainOn::All {
             labelled.fill(true);
         }
-        labelled[0] = false;
+        if let Some(first) = labelled.first_mut() {
+            *first = false;
+        }
         Ok(Example {
             tokens: tokens.encoded.ids,
             labelled,

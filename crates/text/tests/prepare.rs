@@ -321,7 +321,7 @@ proptest! {
     }
 }
 
-fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup) -> Prepared {
+fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup, limit: Option<usize>) -> Prepared {
     let dir = shared.join("models/tokenizers").join(tokenizer);
     let mut tokenizer = Tokenizer::from_dir(&dir).unwrap();
     if tokenizer.eos().is_none() {
@@ -335,7 +335,7 @@ fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup) -> Prepared {
         ..options(&shared.join(file))
     };
     let start = Instant::now();
-    let rows = read_all(&options.sources, None).unwrap();
+    let rows = read_all(&options.sources, limit).unwrap();
     let read = start.elapsed().as_secs_f64();
     let prepared = prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), &|_, _| {}).unwrap();
     prepared.ledger.balance().unwrap();
@@ -351,7 +351,7 @@ fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup) -> Prepared {
 #[test]
 fn ten_thousand_real_rows_add_up() {
     let Some(shared) = tiny::shared("10,000 rows of Classical Chinese translation") else { return };
-    let prepared = real(&shared, "data/ntu-adl2023-hw3/train.json", "qwen2", Dedup::Exact);
+    let prepared = real(&shared, "data/ntu-adl2023-hw3/train.json", "qwen2", Dedup::Exact, None);
     let sum: usize = prepared.ledger.totals().values().map(|t| t.rows).sum();
     assert_eq!(sum, 10_000);
     assert_eq!(prepared.ledger.entries.last().unwrap().line, 10_000);
@@ -359,9 +359,15 @@ fn ten_thousand_real_rows_add_up() {
 }
 
 #[test]
-fn fifty_two_thousand_alpaca_rows_are_read() {
+fn fifty_two_thousand_alpaca_rows_are_read_and_the_first_five_thousand_add_up() {
     let Some(shared) = tiny::shared("52,002 alpaca rows") else { return };
-    let prepared = real(&shared, "data/stanford-alpaca/alpaca_data.json", "gpt2", Dedup::None);
-    assert_eq!(prepared.ledger.entries.len(), 52_002);
-    eprintln!("{}", prepared.ledger.to_markdown());
+    let file = "data/stanford-alpaca/alpaca_data.json";
+    let start = Instant::now();
+    let rows = read_all(&[Source::new(shared.join(file))], None).unwrap();
+    eprintln!("{file}: {} rows read in {:.2} s", rows.len(), start.elapsed().as_secs_f64());
+    assert_eq!(rows.len(), 52_002);
+    assert_eq!(rows.iter().filter(|row| row.is_err()).count(), 28, "rows whose output is empty");
+    let prepared = real(&shared, file, "gpt2", Dedup::None, Some(5_000));
+    assert_eq!(prepared.ledger.entries.len(), 5_000);
+    assert!(prepared.notices.iter().any(|n| n.contains("tokenised in two pieces")));
 }
