@@ -32,7 +32,7 @@ pub use error::ReportError;
 pub use language::Language;
 pub use run::{
     Comparison, EvalPoint, Ledger, Machine, Manifest, MetricInfo, Model, Outcome, Perplexity, Prediction, Predictions,
-    Recipe, Run, Score, Scores, Strategy, Systems, Training, TrainingStep,
+    Reason, Recipe, Run, Score, Scores, Strategy, Systems, Training, TrainingStep,
 };
 
 /// Reads the run in `run_dir` and writes its page to `run_dir/report.html`, whole or not at all; an older page is replaced.

@@ -136,7 +136,7 @@ pub(crate) const PHRASES: &[(&str, [&str; 2])] = &[
     ("scores.none", ["not scored", "未評分"]),
     ("scores.legend", ["▲ better, ▼ worse, ≈ the interval of the difference holds zero; ★ the best tuned score of a metric.", "▲ 變好，▼ 變差，≈ 差異的區間包含零；★ 該指標微調後的最佳分數。"]),
     ("scores.signatures", ["How each metric was computed", "各指標的計算方式"]),
-    ("scores.reference_perplexity", ["Perplexity of the reference answers", "參考答案的困惑度"]),
+    ("scores.reference_perplexity", ["of the reference answers", "以參考答案計"]),
     ("metric.exact-match", ["Exact match", "完全相符率"]),
     ("metric.rouge-l", ["ROUGE-L (characters)", "ROUGE-L（字元）"]),
     ("metric.rouge-1", ["ROUGE-1 (characters)", "ROUGE-1（字元）"]),

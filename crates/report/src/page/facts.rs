@@ -108,10 +108,17 @@ fn number(recipe: &Recipe, key: &str) -> Option<String> {
 fn sources(recipe: &Recipe, language: Language) -> Option<String> {
     let sources = recipe.get("data.sources")?.as_array()?;
     let one = |source: &toml::Value| {
-        let path = source.get("path").or_else(|| source.get("generator")).unwrap_or(source);
-        match source.get("format").and_then(toml::Value::as_str) {
-            Some(format) => format!("{} ({format})", plain(path)),
-            None => plain(path),
+        let Some(table) = source.as_table() else { return plain(source) };
+        let from = |(key, _): &(&String, &toml::Value)| matches!(key.as_str(), "path" | "generate");
+        let named: Vec<String> = table.iter().filter(from).map(|(_, value)| plain(value)).collect();
+        let others = table.iter().filter(|entry| !from(entry)).map(|(key, value)| match key.as_str() {
+            "format" => plain(value),
+            _ => format!("{key} = {}", plain(value)),
+        });
+        let others: Vec<String> = others.collect();
+        match others.len() {
+            0 => named.join(" "),
+            _ => format!("{} ({})", named.join(" "), others.join(", ")),
         }
     };
     let mut shown: Vec<String> = sources.iter().take(12).map(one).collect();

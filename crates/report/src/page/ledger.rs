@@ -104,7 +104,9 @@ fn balance(ledger: &Ledger, rows: &[OutcomeRow], language: Language) -> String {
 fn reasons(outcomes: &[(&String, &Outcome)], language: Language) -> Vec<ReasonRow> {
     let each = |(name, outcome): &(&String, &Outcome)| {
         let name = named(name, language);
-        let reasons = outcome.reasons.iter().map(move |(reason, rows)| (*rows, name.clone(), reason.clone()));
+        let reasons = outcome.reasons.iter().map(move |(pattern, reason)| {
+            (reason.rows, name.clone(), reason.exact.as_ref().unwrap_or(pattern).clone())
+        });
         reasons.collect::<Vec<_>>()
     };
     let mut all: Vec<(u64, String, String)> = outcomes.iter().flat_map(each).collect();

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::{Language, Run};
+use crate::{Language, Manifest, Run};
 
 /// Everything the template shows. A part the run does not hold yet is `None`.
 #[derive(Serialize)]
@@ -63,7 +63,7 @@ impl Page {
             created: manifest.and_then(|manifest| manifest.created_unix).map(crate::figures::date),
             verdict: verdict::verdict(run, &scale, language),
             tiles: verdict::tiles(run, &scale, language),
-            notices: manifest.map(|manifest| manifest.notices.iter().take(40).cloned().collect()).unwrap_or_default(),
+            notices: manifest.map(notices).unwrap_or_default(),
             missing: Missing {
                 task: missing("recipe.toml, manifest.json"),
                 ledger: missing("ledger.jsonl"),
@@ -85,4 +85,9 @@ impl Page {
             manifest: manifest.map(|manifest| texts::Text::file(&manifest.text, language)),
         }
     }
+}
+
+/// The first notices, each at a length one would read.
+fn notices(manifest: &Manifest) -> Vec<String> {
+    manifest.notices.iter().take(40).map(|notice| notice.chars().take(600).collect()).collect()
 }

@@ -238,23 +238,22 @@ fn p_value(p: f64, language: Language) -> String {
     language.fill("scores.p", &[("p", &figures::decimal(p, 3))])
 }
 
+/// The perplexity as a row of its own: it belongs to no strategy, and its numbers have any size.
 fn perplexity(scores: &Scores, language: Language) -> Option<Row> {
     let perplexity = scores.perplexity.filter(|both| both.base.is_some() || both.tuned.is_some())?;
-    let score = |value: Option<f64>| value.map(|value| Cell { value: figures::general(value), interval: None });
-    let difference = perplexity.tuned.zip(perplexity.base).map(|(tuned, base)| tuned - base);
-    let tone = Tone::of(&Comparison { difference, ..Comparison::default() }, false);
-    let signed = |d: f64| format!("{}{}", if d > 0.0 { "+" } else { "" }, figures::general(d));
-    Some(Row {
-        strategy: String::new(),
-        base: score(perplexity.base),
-        tuned: score(perplexity.tuned),
-        difference: difference.map(|d| Cell { value: signed(d), interval: None }),
-        p: None,
-        tone: tone.map(Tone::class),
-        sign: tone.map_or("", Tone::sign),
-        meaning: tone.map_or("", |tone| language.phrase(&format!("scores.{}", tone.class()))),
-        best: false,
-    })
+    let mut compared = perplexity.comparison.unwrap_or_default();
+    compared.difference = compared.difference.or_else(|| Some(perplexity.tuned? - perplexity.base?));
+    let measure = Measure {
+        name: String::new(),
+        label: String::new(),
+        higher_is_better: false,
+        signature: None,
+        percent: false,
+        digits: if perplexity.tuned.or(perplexity.base)? < 100.0 { 2 } else { 1 },
+    };
+    let score = |value| Score { value, interval: None };
+    let values = (score(perplexity.base), score(perplexity.tuned));
+    Some(row(language.phrase("scores.reference_perplexity"), values, &compared, &measure, false, language))
 }
 
 #[derive(Serialize)]

@@ -28,8 +28,17 @@ pub struct Outcome {
     pub tokens: u64,
     /// Tokens cut away or dropped.
     pub tokens_lost: u64,
-    /// Rows by the reason given; rows without one are not here.
-    pub reasons: HashMap<String, u64>,
+    /// Rows by the reason given, each number in it replaced by `…`; rows without a reason are not here.
+    pub reasons: HashMap<String, Reason>,
+}
+
+/// The rows whose reasons differ at most in their numbers: "37 tokens cut", "41 tokens cut".
+#[derive(Debug)]
+pub struct Reason {
+    /// Rows.
+    pub rows: u64,
+    /// The reason itself, while all rows have the same.
+    pub exact: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -56,9 +65,29 @@ impl Ledger {
             outcome.tokens = outcome.tokens.saturating_add(entry.tokens.unwrap_or(0));
             outcome.tokens_lost = outcome.tokens_lost.saturating_add(entry.tokens_lost.unwrap_or(0));
             if let Some(reason) = entry.reason.filter(|reason| !reason.is_empty()) {
-                *outcome.reasons.entry(reason).or_default() += 1;
+                let found = outcome.reasons.entry(without_numbers(&reason));
+                let known = found.or_insert_with(|| Reason { rows: 0, exact: Some(reason.clone()) });
+                known.rows += 1;
+                if known.exact.as_ref() != Some(&reason) {
+                    known.exact = None;
+                }
             }
         })?;
         Ok(found.then_some(ledger))
     }
+}
+
+fn without_numbers(reason: &str) -> String {
+    let mut pattern = String::with_capacity(reason.len());
+    let mut in_number = false;
+    for c in reason.chars() {
+        let digit = c.is_ascii_digit();
+        match (digit, in_number) {
+            (true, false) => pattern.push('…'),
+            (true, true) => {}
+            (false, _) => pattern.push(c),
+        }
+        in_number = digit;
+    }
+    pattern
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use ledger::{Ledger, Outcome};
+pub use ledger::{Ledger, Outcome, Reason};
 pub use predictions::{Prediction, Predictions};
 pub use scores::{Comparison, MetricInfo, Perplexity, Score, Scores, Strategy, Systems};
 pub use training::{EvalPoint, Training, TrainingStep};

@@ -94,6 +94,8 @@ pub struct Perplexity {
     pub base: Option<f64>,
     /// After tuning.
     pub tuned: Option<f64>,
+    /// Tuned against base.
+    pub comparison: Option<Comparison>,
 }
 
 impl Scores {

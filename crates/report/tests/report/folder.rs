@@ -162,7 +162,7 @@ fn scores(rows: u32) -> Value {
             "tuned": {"greedy": of(85.0, 92.0), "beam4": of(87.5, 93.0), "warm": of(77.5, 88.0)},
         },
         "comparisons": {"greedy": compared(82.5), "beam4": compared(85.0), "warm": compared(77.5)},
-        "perplexity": {"base": 412.7, "tuned": 1.31},
+        "perplexity": {"base": 412.7, "tuned": 1.31, "comparison": {"difference": -411.39, "interval": [-500.0, -350.5], "p_value": 0.001}},
     })
 }
 
@@ -179,9 +179,9 @@ fn manifest() -> Value {
 fn ledger() -> String {
     let fates = [
         ("trained", "", 30),
-        ("truncated", "prompt cut", 1),
+        ("truncated", "7 tokens cut", 1),
         ("test", "", 40),
-        ("duplicate", "same as an earlier row", 2),
+        ("duplicate", "the same as row #", 2),
         ("leaked", "in the test split", 1),
         ("dropped", "longer than max_length", 3),
     ];
@@ -190,7 +190,7 @@ fn ledger() -> String {
     for (outcome, reason, rows) in fates {
         for _ in 0..rows {
             number += 1;
-            let reason = if reason.is_empty() { Value::Null } else { json!(reason) };
+            let reason = if reason.is_empty() { Value::Null } else { json!(reason.replace('#', &number.to_string())) };
             let line = json!({"source": "data/devices.jsonl", "line": number, "outcome": outcome, "reason": reason, "tokens": 50, "tokens_lost": 0});
             writeln!(lines, "{line}").unwrap();
         }
@@ -218,7 +218,7 @@ const RECIPE: &str = r#"name = "device-title"
 seed = 42
 
 [data]
-sources = [{ path = "data/devices.jsonl", format = "alpaca" }]
+sources = [{ path = "data/devices.jsonl", format = "alpaca" }, { generate = "devices", rows = 70, seed = 3 }]
 template = "alpaca"
 train_on = "answers"
 max_length = 256

@@ -35,6 +35,10 @@ fn a_whole_run_is_told_from_recipe_to_examples() {
         "equal to the reference",
         "p &lt; 0.001",
         "[train]",
+        "data&#x2f;devices.jsonl (alpaca), devices (rows = 70, seed = 3)",
+        "the same as row …",
+        "7 tokens cut",
+        "−500.00 to −350.50",
         "&quot;trainable_parameters&quot;: 4399104",
         "2×10⁻⁴",
     ] {
@@ -161,7 +165,7 @@ fn hostile_texts_stay_texts() {
         let html = page(&folder, language);
         assert!(!html.contains("<script") && !html.contains("<img"));
         assert!(html.contains("&lt;script&gt;alert(&quot;x&quot;)&lt;&#x2f;script&gt;"));
-        assert!(html.contains("␀") && html.contains("[U+202E]"), "control characters are made visible");
+        assert!(html.contains("[U+0000]") && html.contains("[U+202E]"), "control characters are made visible");
         assert!(html.contains("שלום"));
         assert!(!html.contains('\0') && !html.contains('\u{202E}'));
     }
