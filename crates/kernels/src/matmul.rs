@@ -192,22 +192,22 @@ fn columns_of<const I: usize, const J: usize>(
 vectorised! {
     /// `out[j * step + i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `I` or `J`.
     fn inner_products<const I: usize, const J: usize>(x: [&[f32]; I], w: [&[f32]; J], out: &mut [f32], step: usize) {
-        let k = w[0].len();
         let mut acc = [[V::splat(0.0); I]; J];
-        let mut at = 0;
-        while at + LANES <= k {
+        let (x, w) = (x.map(|x| x.as_chunks::<LANES>()), w.map(|w| w.as_chunks::<LANES>()));
+        let blocks = w[0].0.len();
+        let (x_blocks, w_blocks) = (x.map(|x| &x.0[..blocks]), w.map(|w| &w.0[..blocks]));
+        for at in 0..blocks {
             for j in 0..J {
-                let w = V::load(w[j][at..at + LANES].try_into().expect("LANES elements"));
+                let w = V::load(&w_blocks[j][at]);
                 for i in 0..I {
-                    acc[j][i] = V::load(x[i][at..at + LANES].try_into().expect("LANES elements")).mul_add(w, acc[j][i]);
+                    acc[j][i] = V::load(&x_blocks[i][at]).mul_add(w, acc[j][i]);
                 }
             }
-            at += LANES;
         }
         for j in 0..J {
             for i in 0..I {
-                if at < k {
-                    acc[j][i] = load_part::<V>(&x[i][at..], 0.0).mul_add(load_part(&w[j][at..], 0.0), acc[j][i]);
+                if !w[j].1.is_empty() {
+                    acc[j][i] = load_part::<V>(x[i].1, 0.0).mul_add(load_part(w[j].1, 0.0), acc[j][i]);
                 }
                 out[j * step + i] = sum_lanes(acc[j][i]);
             }
