@@ -165,6 +165,15 @@ mod tests {
     }
 
     #[test]
+    fn one_model_alone_has_the_interval_it_has_in_a_comparison() {
+        let (base, tuned) = (alternating(30, 10.0, 40.0), alternating(30, 20.0, 90.0));
+        let compared = compare_statistics(&base, &tuned, 200, 42).unwrap();
+        assert_eq!(resample(&base, 200, 42), Ok(compared.base));
+        assert_eq!(resample(&tuned, 200, 42), Ok(compared.tuned));
+        assert_eq!(resample(&base, 0, 42), Err(MetricError::NoResamples));
+    }
+
+    #[test]
     fn identical_predictions_differ_by_nothing_with_p_one() {
         let texts = ["一種可折疊的雨傘", "防水手電筒", "自動澆水器"];
         for metric in Metric::ALL {

@@ -29,7 +29,7 @@ pub struct Prediction {
     /// Why the answer ends where it does.
     pub finish_reason: FinishReason,
     /// Sum of the tokens' log-probabilities; with beams, the sum divided by a power of the length. `None` when it is not finite.
-    pub score: Option<f64>,
+    pub score: Option<f32>,
     /// The value of each metric on this row alone.
     #[serde(default)]
     pub metrics: BTreeMap<String, f64>,
@@ -81,7 +81,7 @@ pub fn predict(
             output: output.text(&decode).trim().to_owned(),
             tokens: output.tokens,
             finish_reason: output.finish_reason,
-            score: Some(output.score).filter(|score| score.is_finite()),
+            score: Some(output.score as f32).filter(|score| score.is_finite()),
             metrics: BTreeMap::new(),
         })
     });
