@@ -61,6 +61,16 @@ impl RunFolder {
         self.dir.join(part)
     }
 
+    /// A path inside a folder inside, which is made.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn part_of(&self, folder: &str, name: &str) -> Result<PathBuf, TrainError> {
+        let dir = self.path(folder);
+        std::fs::create_dir_all(&dir).map_err(|source| TrainError::Write { path: dir.clone(), source })?;
+        Ok(dir.join(name))
+    }
+
     /// The manifest of the run that is here, if there is one.
     ///
     /// # Errors

@@ -150,17 +150,17 @@ impl From<&text::Example> for TrainingRow {
 
 /// The files of the sources; generated ones are written into the run folder first.
 fn data_files(sources: &[Source], folder: &RunFolder) -> Result<Vec<text::Source>, TrainError> {
-    sources.iter().enumerate().map(|(index, source)| data_file(index, source, folder)).collect()
+    sources.iter().map(|source| data_file(source, folder)).collect()
 }
 
-fn data_file(index: usize, source: &Source, folder: &RunFolder) -> Result<text::Source, TrainError> {
+fn data_file(source: &Source, folder: &RunFolder) -> Result<text::Source, TrainError> {
     match source {
         Source::File { path, format, part } => {
             let part = part.and_then(text_part);
             Ok(text::Source { path: path.full().to_owned(), format: text_format(*format), part })
         }
         Source::Generated { generate, rows, seed, part } => {
-            let path = folder.path(&format!("data/{index}-{generate}-{part}.jsonl"));
+            let path = folder.part_of("data", &format!("{generate}-{part}-{rows}-{seed}.jsonl"))?;
             let kind = generate.as_str().parse()?;
             let side = match part {
                 Part::Train => Side::Train,
