@@ -3,23 +3,24 @@
 use crate::simd::vectorised;
 use crate::threads::{self, GRAIN, rows_of};
 
-/// The numbers of one optimiser step.
+/// The numbers of one optimiser step, in double precision as torch keeps them: each factor is rounded to single once, after
+/// its last operation (`1 - beta2` taken of a rounded `beta2` would be off by a hundred-thousandth).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
     /// Learning rate of this step.
-    pub lr: f32,
+    pub lr: f64,
     /// Decay of the first moment, usually 0.9.
-    pub beta1: f32,
+    pub beta1: f64,
     /// Decay of the second moment, usually 0.999.
-    pub beta2: f32,
+    pub beta2: f64,
     /// Added to the root of the second moment, usually 1e-8.
-    pub eps: f32,
+    pub eps: f64,
     /// Decoupled weight decay: `w *= 1 - lr * weight_decay` before the step.
-    pub weight_decay: f32,
+    pub weight_decay: f64,
     /// Number of this step, counted from 1.
     pub step: u64,
     /// Multiplied into every gradient first: the factor of norm clipping.
-    pub grad_scale: f32,
+    pub grad_scale: f64,
 }
 
 /// One step on a parameter: `w`, its gradient `g` and its moments `m` and `v`, all of one length.
@@ -28,16 +29,15 @@ pub fn adamw(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: &AdamW) 
     assert!(g.len() == n && m.len() == n && v.len() == n, "adamw: lengths {n}, {}, {}, {}", g.len(), m.len(), v.len());
     assert!(h.step > 0, "adamw: steps are counted from 1");
     let t = h.step as f64;
-    let (beta1, beta2, lr) = (f64::from(h.beta1), f64::from(h.beta2), f64::from(h.lr));
     let factors = Factors {
-        decay: (1.0 - lr * f64::from(h.weight_decay)) as f32,
-        new1: (1.0 - beta1) as f32,
-        beta2: h.beta2,
-        new2: (1.0 - beta2) as f32,
-        inv_root_correction2: (1.0 / (1.0 - beta2.powf(t)).sqrt()) as f32,
-        eps: h.eps,
-        step_size: (lr / (1.0 - beta1.powf(t))) as f32,
-        grad_scale: h.grad_scale,
+        decay: (1.0 - h.lr * h.weight_decay) as f32,
+        new1: (1.0 - h.beta1) as f32,
+        beta2: h.beta2 as f32,
+        new2: (1.0 - h.beta2) as f32,
+        inv_root_correction2: (1.0 / (1.0 - h.beta2.powf(t)).sqrt()) as f32,
+        eps: h.eps as f32,
+        step_size: (h.lr / (1.0 - h.beta1.powf(t))) as f32,
+        grad_scale: h.grad_scale as f32,
     };
     let out = (rows_of(w, 1), rows_of(m, 1), rows_of(v, 1));
     threads::rows(n, GRAIN, out, |r, (w, m, v)| update(w.data, &g[r], m.data, v.data, factors));
@@ -74,13 +74,12 @@ pub mod plain {
     /// One step on one parameter element: returns the new `(w, m, v)`.
     #[must_use]
     pub fn adamw(w: f64, g: f64, m: f64, v: f64, h: &super::AdamW) -> (f64, f64, f64) {
-        let (beta1, beta2, lr) = (f64::from(h.beta1), f64::from(h.beta2), f64::from(h.lr));
-        let g = g * f64::from(h.grad_scale);
-        let m = beta1 * m + (1.0 - beta1) * g;
-        let v = beta2 * v + (1.0 - beta2) * g * g;
-        let m_hat = m / (1.0 - beta1.powf(h.step as f64));
-        let v_hat = v / (1.0 - beta2.powf(h.step as f64));
-        let w = w * (1.0 - lr * f64::from(h.weight_decay));
-        (w - lr * m_hat / (v_hat.sqrt() + f64::from(h.eps)), m, v)
+        let g = g * h.grad_scale;
+        let m = h.beta1 * m + (1.0 - h.beta1) * g;
+        let v = h.beta2 * v + (1.0 - h.beta2) * g * g;
+        let m_hat = m / (1.0 - h.beta1.powf(h.step as f64));
+        let v_hat = v / (1.0 - h.beta2.powf(h.step as f64));
+        let w = w * (1.0 - h.lr * h.weight_decay);
+        (w - h.lr * m_hat / (v_hat.sqrt() + h.eps), m, v)
     }
 }

@@ -3,7 +3,7 @@
 //! Rows of many sequences lie end to end. A [`Segment`] says which query rows belong together and which key rows they
 //! may see: their own, those of a prefix shared by several segments, or those of a cache.
 //!
-//! Queries are taken in blocks of [`BLOCK`]; a block's scores against all keys it can see fit in a buffer, so the
+//! Queries are taken in blocks of 64; a block's scores against all keys it can see fit in a buffer, so the
 //! softmax is an ordinary one, and keys beyond the last query of a block are never multiplied. The backward
 //! recomputes the probabilities from `lse` (FlashAttention-2, arXiv 2307.08691, section 3.1). A segment of one query
 //! (decoding) uses inner products and reads the keys in place.
