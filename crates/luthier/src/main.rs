@@ -1,3 +1,66 @@
-//! One binary that fine-tunes language models.
+//! Luthier: one binary that fine-tunes language models.
 
-fn main() {}
+mod cmd;
+mod input;
+mod open;
+mod pocket;
+mod progress;
+mod stages;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Fine-tunes language models: rows in; a tuned model, its scores and a report out.
+///
+/// Start with:  luthier run recipes/quickstart.toml
+#[derive(Debug, Parser)]
+#[command(name = "luthier", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// Threads to use; all cores by default. Results do not depend on it
+    #[arg(long, global = true, value_name = "N")]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(cmd::run::Args),
+    Train(cmd::train::Args),
+    Generate(cmd::generate::Args),
+    Score(cmd::score::Args),
+    Evaluate(cmd::evaluate::Args),
+    Inspect(cmd::inspect::Args),
+    Report(cmd::report::Args),
+    Doctor(cmd::doctor::Args),
+    Recipe(cmd::recipe::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = start_threads(cli.threads).and_then(|()| match cli.command {
+        Command::Run(args) => cmd::run::run(&args),
+        Command::Train(args) => cmd::train::run(&args),
+        Command::Generate(args) => cmd::generate::run(&args),
+        Command::Score(args) => cmd::score::run(&args),
+        Command::Evaluate(args) => cmd::evaluate::run(&args),
+        Command::Inspect(args) => cmd::inspect::run(&args),
+        Command::Report(args) => cmd::report::run(&args),
+        Command::Doctor(args) => cmd::doctor::run(&args),
+        Command::Recipe(args) => cmd::recipe::run(&args),
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn start_threads(threads: Option<usize>) -> Result<(), cmd::Failure> {
+    let Some(threads) = threads else { return Ok(()) };
+    if threads == 0 {
+        return Err(cmd::Failure::input("--threads must be at least 1"));
+    }
+    luthier_engine::threads::set(threads).map_err(cmd::Failure::run)
+}

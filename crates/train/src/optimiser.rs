@@ -43,13 +43,13 @@ impl Optimiser {
             let param = params.get_mut(id);
             let decays = param.shape.len() > 1;
             let options = AdamW {
-                lr: learning_rate as f32,
-                beta1: self.adam.beta1 as f32,
-                beta2: self.adam.beta2 as f32,
-                eps: self.adam.eps as f32,
-                weight_decay: if decays { self.weight_decay as f32 } else { 0.0 },
+                lr: learning_rate,
+                beta1: self.adam.beta1,
+                beta2: self.adam.beta2,
+                eps: self.adam.eps,
+                weight_decay: if decays { self.weight_decay } else { 0.0 },
                 step,
-                grad_scale: clip as f32,
+                grad_scale: clip,
             };
             let [m, v] = &mut moments.means;
             let gradient = grads.flat_range(gradient);

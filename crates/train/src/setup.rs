@@ -11,7 +11,9 @@ use serde_json::{Map, Value, json};
 use crate::batch::TrainingRow;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
-use crate::recipe::{self, Base, CreateModel, Method, ModelSource, Part, ResolvedRecipe, Source, Targets, TrainTokenizer};
+use crate::recipe::{
+    self, Base, CreateModel, Method, ModelSource, Part, ResolvedRecipe, Source, Targets, TrainTokenizer,
+};
 
 /// What a run starts from.
 #[derive(Debug)]
@@ -57,8 +59,7 @@ pub fn set_up(
     let mut notices: Vec<String> = chosen.notice.into_iter().chain(prepared.notices.iter().cloned()).collect();
     notices.extend(position_notice(&model, recipe));
     let training_hash = training_hash(recipe, &options, &base_dir)?;
-    let mut setup =
-        Setup { base_dir, model, tokenizer, template: chosen.template, prepared, training_hash, notices };
+    let mut setup = Setup { base_dir, model, tokenizer, template: chosen.template, prepared, training_hash, notices };
     folder.claim(&setup.manifest(recipe))?;
     folder.write("recipe.toml", &recipe.to_toml())?;
     folder.write("ledger.md", &setup.prepared.ledger.to_markdown())?;

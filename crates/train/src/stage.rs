@@ -21,6 +21,14 @@ pub enum Tuned {
 }
 
 impl Tuned {
+    /// Where a run of this recipe puts it.
+    pub fn of(recipe: &ResolvedRecipe, folder: &RunFolder) -> Self {
+        match &recipe.train.method {
+            Method::Full => Self::Model(folder.path("model")),
+            Method::Lora(_) => Self::Adapter(folder.path("adapter")),
+        }
+    }
+
     /// Its folder.
     pub fn dir(&self) -> &std::path::Path {
         match self {
@@ -39,10 +47,7 @@ pub fn train_stage(
     folder: &RunFolder,
     watch: &mut dyn Watch,
 ) -> Result<Tuned, TrainError> {
-    let tuned = match &recipe.train.method {
-        Method::Full => Tuned::Model(folder.path("model")),
-        Method::Lora(_) => Tuned::Adapter(folder.path("adapter")),
-    };
+    let tuned = Tuned::of(recipe, folder);
     if tuned.dir().exists() {
         setup.load(&tuned)?;
         return Ok(tuned);

@@ -101,7 +101,7 @@ fn assert_weights(name: &str, model: &Model, golden: &Tensors, prefix: &str) {
         let key = keys.iter().find(|key| golden.contains(key)).unwrap_or_else(|| panic!("no golden {}", keys[0]));
         let (_, expected) = golden.read_any(key).unwrap();
         for (a, b) in param.tensor.to_vec().iter().zip(&expected) {
-            if (a - b).abs() > 5e-5 { println!("{name} {key}: {a}, golden {b} {}", (a-b).abs()); }
+            assert!((a - b).abs() <= 1e-4, "{name} {key}: {a}, golden {b}");
         }
         compared += expected.len();
     }

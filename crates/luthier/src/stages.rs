@@ -1,0 +1,173 @@
+//! The stages of a run, as `run`, `train` and `evaluate` use them.
+
+use std::path::{Path, PathBuf};
+
+use luthier_evaluate::{EvaluateError, Plan, Strategy};
+use luthier_text::TestRow;
+use luthier_train::recipe::{Base, Language, ModelSource, System};
+use luthier_train::{Recipe, ResolvedRecipe, RunFolder, Setup, TrainError, Tuned, set_up, train_stage};
+
+use crate::cmd::Failure;
+use crate::pocket;
+use crate::progress::{Bar, EvaluationBar, TrainingBar};
+
+/// Resamples of the bootstrap behind every interval.
+const RESAMPLES: usize = 1000;
+
+/// A run that is open: its recipe, its folder, and what it starts from.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) written: Recipe,
+    pub(crate) recipe: ResolvedRecipe,
+    pub(crate) folder: RunFolder,
+    pub(crate) setup: Setup,
+}
+
+/// Reads a recipe and prepares its run in `out`, by default `runs/NAME`.
+pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<Job, Failure> {
+    let written = Recipe::read(path).map_err(Failure::input)?;
+    let recipe = written.resolve();
+    let dir = out.map_or_else(|| PathBuf::from("runs").join(&recipe.name), Path::to_owned);
+    let folder = RunFolder::open(&dir, overwrite).map_err(failure)?;
+    let pocket = match recipe.model.source {
+        ModelSource::Base(Base::Pocket) => pocket::folder()?,
+        _ => PathBuf::new(),
+    };
+    let bar = std::sync::Mutex::new(None::<Bar>);
+    let setup = set_up(&recipe, &folder, &pocket, &|done, total| {
+        let mut bar = bar.lock().expect("the bar's lock is never poisoned");
+        let bar = bar.get_or_insert_with(|| Bar::new("rows", total));
+        if done.is_multiple_of(500) || done == total {
+            bar.set(done, String::new());
+        }
+    })
+    .map_err(failure)?;
+    eprintln!("rows: {}", setup.prepared.ledger.summary());
+    for notice in &setup.notices {
+        eprintln!("note: {notice}");
+    }
+    Ok(Job { written, recipe, folder, setup })
+}
+
+impl Job {
+    /// Trains, or finds that this was done.
+    pub(crate) fn train(&mut self) -> Result<Tuned, Failure> {
+        let tuned =
+            train_stage(&self.recipe, &mut self.setup, &self.folder, &mut TrainingBar::default()).map_err(failure)?;
+        eprintln!("tuned: {}", tuned.dir().display());
+        Ok(tuned)
+    }
+
+    /// Loads what was trained, if anything was.
+    pub(crate) fn load_tuned(&mut self) -> Result<bool, Failure> {
+        let tuned = Tuned::of(&self.recipe, &self.folder);
+        let there = tuned.dir().is_dir();
+        if there {
+            self.setup.load(&tuned).map_err(Failure::input)?;
+        }
+        Ok(there)
+    }
+
+    /// Writes the page of what there is so far.
+    pub(crate) fn report(&self) -> Result<PathBuf, Failure> {
+        let language = match self.recipe.report.language {
+            Language::En => luthier_report::Language::English,
+            Language::ZhHant => luthier_report::Language::TraditionalChinese,
+        };
+        luthier_report::write_report(self.folder.dir(), language).map_err(Failure::run)
+    }
+}
+
+/// What the user can mend by changing input exits with 2, what broke on the way with 1.
+pub(crate) fn failure(error: TrainError) -> Failure {
+    match error {
+        TrainError::Write { .. } | TrainError::NotFinite { .. } | TrainError::Checkpoint { .. } => Failure::run(error),
+        _ => Failure::input(error),
+    }
+}
+
+/// The evaluation of a job, checked before anything long begins.
+#[derive(Debug)]
+pub(crate) struct Evaluation {
+    metrics: Vec<String>,
+    strategies: Vec<Strategy>,
+}
+
+impl Job {
+    /// Checks the strategies of the recipe against the model.
+    pub(crate) fn evaluation(&self) -> Result<Evaluation, Failure> {
+        let evaluate = &self.recipe.evaluate;
+        let rows = self.setup.prepared.train.iter().take(1000);
+        let ends = luthier_evaluate::turn_ends(&self.setup.tokenizer, rows);
+        let check = |strategy: &luthier_train::recipe::Strategy| {
+            let (model, tokenizer) = (&self.setup.model, &self.setup.tokenizer);
+            let name = &strategy.name;
+            luthier_evaluate::strategy(name, &strategy.parameters, model, tokenizer, evaluate.max_new_tokens, &ends)
+                .map_err(|error| self.refuse_strategy(name, &error))
+        };
+        Ok(Evaluation {
+            metrics: evaluate.metrics.iter().map(ToString::to_string).collect(),
+            strategies: evaluate.strategies.iter().map(check).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn refuse_strategy(&self, name: &str, error: &EvaluateError) -> Failure {
+        let key = match error {
+            EvaluateError::Strategy { key: Some(key), .. } => format!("evaluate.strategies.{name}.{key}"),
+            _ => format!("evaluate.strategies.{name}"),
+        };
+        let key = if self.written.place(&key).is_some() { key } else { format!("evaluate.strategies.{name}") };
+        Failure::input(self.written.refuse(&key, error.to_string()))
+    }
+
+    /// Whether the recipe asks for answers of this system.
+    pub(crate) fn compares(&self, system: System) -> bool {
+        self.recipe.evaluate.systems.contains(&system) && !self.rows().is_empty()
+    }
+
+    fn rows(&self) -> &[TestRow] {
+        let rows = &self.setup.prepared.test;
+        &rows[..rows.len().min(self.recipe.evaluate.rows)]
+    }
+
+    /// Lets the model that is loaded now answer the held-out rows as `system`.
+    pub(crate) fn answer(&self, evaluation: &Evaluation, system: System) -> Result<(), Failure> {
+        let fingerprint = format!("{system} {}", self.setup.training_hash);
+        luthier_evaluate::evaluate_system(
+            self.folder.dir(),
+            system.as_str(),
+            &fingerprint,
+            &self.setup.model,
+            &self.setup.tokenizer,
+            self.rows(),
+            &self.plan(evaluation),
+            &mut EvaluationBar::default(),
+        )
+        .map_err(Failure::run)
+    }
+
+    /// Scores the answers there are.
+    pub(crate) fn score(&self, evaluation: &Evaluation) -> Result<(), Failure> {
+        if self.rows().is_empty() {
+            eprintln!("note: there are no held-out rows, so nothing is scored; data.split.test sets some aside");
+            return Ok(());
+        }
+        luthier_evaluate::score_run(self.folder.dir(), &self.plan(evaluation), self.rows()).map_err(Failure::run)?;
+        Ok(())
+    }
+
+    fn plan<'a>(&self, evaluation: &'a Evaluation) -> Plan<'a> {
+        Plan {
+            metrics: &evaluation.metrics,
+            strategies: &evaluation.strategies,
+            batch: self.recipe.evaluate.batch,
+            seed: self.recipe.seed,
+            resamples: RESAMPLES,
+        }
+    }
+
+    /// A table of base and tuned for the terminal, from `scores.json`.
+    pub(crate) fn table(&self) -> Result<String, Failure> {
+        crate::table::of_scores(&self.folder.path("scores.json"))
+    }
+}
