@@ -2,18 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use luthier_corpus::{Side, generate_documents, generate_rows, write_rows, write_text};
 use luthier_engine::Device;
 use luthier_model::{LoraOptions, Model};
-use luthier_text::{self as text, DataOptions, Prepared, Renderer, Template, Tokenizer};
+use luthier_text::{self as text, DataOptions, Prepared, Template, Tokenizer};
 use serde_json::{Map, Value, json};
 
 use crate::batch::TrainingRow;
 use crate::error::TrainError;
 use crate::folder::RunFolder;
-use crate::recipe::{
-    self, Base, CreateModel, Method, ModelSource, Part, ResolvedRecipe, Source, Targets, TrainTokenizer,
-};
+use crate::recipe::{self, Base, CreateModel, Method, ModelSource, ResolvedRecipe, Targets, TrainTokenizer};
+use crate::rows::{self, RenderedRows};
 
 /// What a run starts from.
 #[derive(Debug)]
@@ -45,27 +43,18 @@ pub fn set_up(
     pocket: &Path,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Setup, TrainError> {
-    let sources = data_files(&recipe.data.sources, folder)?;
+    let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let tokenizer = Tokenizer::from_dir(&base_dir)?;
-    let chosen = Template::choose(&template_setting(recipe), &base_dir, &tokenizer)?;
     let model = Model::load(&base_dir, &Device::cpu())?;
-    check_vocabulary(&model, &tokenizer, &base_dir)?;
-
-    let options = data_options(recipe, sources);
-    let rows = text::read_all(&options.sources, options.limit)?;
-    let prepared = text::prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), progress)?;
-    prepared.ledger.balance()?;
-    let mut notices: Vec<String> = chosen.notice.into_iter().chain(prepared.notices.iter().cloned()).collect();
-    notices.extend(position_notice(&model, recipe));
-    let training_hash = training_hash(recipe, &options, &base_dir)?;
-    let mut setup = Setup { base_dir, model, tokenizer, template: chosen.template, prepared, training_hash, notices };
+    let rows = rows::render(recipe, sources, &base_dir, &model.config, progress)?;
+    let training_hash = training_hash(recipe, &rows.options, &base_dir)?;
+    let RenderedRows { tokenizer, template, prepared, options, notices } = rows;
+    let setup = Setup { base_dir, model, tokenizer, template, prepared, training_hash, notices };
     folder.claim(&setup.manifest(recipe))?;
     folder.write("recipe.toml", &recipe.to_toml())?;
     folder.write("ledger.md", &setup.prepared.ledger.to_markdown())?;
     setup.prepared.ledger.write_jsonl(folder.path("ledger.jsonl"))?;
     setup.prepared.check(&options)?;
-    setup.notices.dedup();
     Ok(setup)
 }
 
@@ -149,36 +138,8 @@ impl From<&text::Example> for TrainingRow {
     }
 }
 
-/// The files of the sources; generated ones are written into the run folder first.
-fn data_files(sources: &[Source], folder: &RunFolder) -> Result<Vec<text::Source>, TrainError> {
-    sources.iter().map(|source| data_file(source, folder)).collect()
-}
-
-fn data_file(source: &Source, folder: &RunFolder) -> Result<text::Source, TrainError> {
-    match source {
-        Source::File { path, format, part } => {
-            let part = part.and_then(text_part);
-            Ok(text::Source { path: path.full().to_owned(), format: text_format(*format), part })
-        }
-        Source::Generated { generate, rows, seed, part } => {
-            let path = folder.part_of("data", &format!("{generate}-{part}-{rows}-{seed}.jsonl"))?;
-            let kind = generate.as_str().parse()?;
-            let side = match part {
-                Part::Train => Side::Train,
-                Part::Test => Side::Test,
-                Part::Pretraining => {
-                    write_text(&path, generate_documents(kind, *seed, *rows))?;
-                    return Ok(text::Source { path, format: text::Format::Text, part: None });
-                }
-            };
-            write_rows(&path, generate_rows(kind, *seed, *rows, side)?)?;
-            Ok(text::Source { path, format: text::Format::Alpaca, part: text_part(*part) })
-        }
-    }
-}
-
 /// Where the base model lies: a folder, the built-in one, or a new one made in the run folder.
-fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Result<PathBuf, TrainError> {
+pub(crate) fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Result<PathBuf, TrainError> {
     match &recipe.model.source {
         ModelSource::Base(Base::Pocket) => Ok(pocket.to_owned()),
         ModelSource::Base(Base::Folder(path)) => Ok(path.full().to_owned()),
@@ -199,7 +160,7 @@ fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Re
     }
 }
 
-fn new_tokenizer(recipe: &ResolvedRecipe, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
+pub(crate) fn new_tokenizer(recipe: &ResolvedRecipe, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
     match &recipe.tokenizer {
         Some(recipe::Tokenizer::Folder(path)) => Ok(Tokenizer::from_dir(path.full())?),
         Some(recipe::Tokenizer::Train(options)) => train_tokenizer(options, folder),
@@ -208,7 +169,7 @@ fn new_tokenizer(recipe: &ResolvedRecipe, folder: &RunFolder) -> Result<Tokenize
 }
 
 fn train_tokenizer(options: &TrainTokenizer, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
-    let files = data_files(&options.sources, folder)?;
+    let files = rows::data_files(&options.sources, folder)?;
     let rows = text::read_all(&files, None)?;
     let texts = rows.into_iter().flatten().flat_map(|row| match row.content {
         text::Content::Text(text) => vec![text],
@@ -218,7 +179,7 @@ fn train_tokenizer(options: &TrainTokenizer, folder: &RunFolder) -> Result<Token
 }
 
 /// `config.json` of a new model. The vocabulary is the tokenizer's.
-fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<String, Value> {
+pub(crate) fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<String, Value> {
     let mut json = json!({
         "model_type": create.architecture.as_str(),
         "hidden_act": "silu",
@@ -247,85 +208,6 @@ fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<String, Val
     match json {
         Value::Object(map) => map,
         _ => unreachable!("the literal above is an object"),
-    }
-}
-
-fn check_vocabulary(model: &Model, tokenizer: &Tokenizer, dir: &Path) -> Result<(), TrainError> {
-    let (rows, tokens) = (model.config.vocab_size, tokenizer.vocab_size());
-    if tokens > rows {
-        return Err(TrainError::Vocabulary { path: dir.to_owned(), rows, tokens });
-    }
-    Ok(())
-}
-
-fn position_notice(model: &Model, recipe: &ResolvedRecipe) -> Option<String> {
-    let (limit, longest) = (model.config.max_position_embeddings, recipe.data.max_length);
-    (longest > limit).then(|| {
-        format!("data.max_length is {longest}, but the model knows positions up to {limit} (max_position_embeddings)")
-    })
-}
-
-fn template_setting(recipe: &ResolvedRecipe) -> String {
-    match &recipe.data.template {
-        recipe::Template::Model => "model".to_owned(),
-        recipe::Template::Alpaca => "alpaca".to_owned(),
-        recipe::Template::File(path) => path.full().display().to_string(),
-    }
-}
-
-/// The recipe's `[data]` for the text crate.
-fn data_options(recipe: &ResolvedRecipe, sources: Vec<text::Source>) -> DataOptions {
-    let data = &recipe.data;
-    DataOptions {
-        sources,
-        train_on: match data.train_on {
-            recipe::TrainOn::Answers => text::TrainOn::Answers,
-            recipe::TrainOn::LastAnswer => text::TrainOn::LastAnswer,
-            recipe::TrainOn::All => text::TrainOn::All,
-        },
-        max_length: data.max_length,
-        overlong: match data.overlong {
-            recipe::Overlong::Drop => text::Overlong::Drop,
-            recipe::Overlong::TruncatePrompt => text::Overlong::TruncatePrompt,
-            recipe::Overlong::TruncateEnd => text::Overlong::TruncateEnd,
-            recipe::Overlong::Refuse => text::Overlong::Refuse,
-        },
-        split: text::Split {
-            test: match data.split.test {
-                recipe::Amount::Fraction(share) => text::TestSize::Fraction(share),
-                recipe::Amount::Count(rows) => text::TestSize::Rows(rows),
-            },
-            by: match data.split.by {
-                recipe::SplitBy::Hash => text::SplitBy::Hash,
-                recipe::SplitBy::Order => text::SplitBy::Order,
-            },
-        },
-        dedup: match data.dedup {
-            recipe::Dedup::None => text::Dedup::None,
-            recipe::Dedup::Exact => text::Dedup::Exact,
-        },
-        limit: data.limit,
-        max_answer_loss: data.max_answer_loss,
-        ..DataOptions::default()
-    }
-}
-
-fn text_part(part: Part) -> Option<text::Part> {
-    match part {
-        Part::Train => Some(text::Part::Train),
-        Part::Test => Some(text::Part::Test),
-        Part::Pretraining => None,
-    }
-}
-
-fn text_format(format: recipe::RowFormat) -> text::Format {
-    match format {
-        recipe::RowFormat::Auto => text::Format::Auto,
-        recipe::RowFormat::Alpaca => text::Format::Alpaca,
-        recipe::RowFormat::PromptCompletion => text::Format::PromptCompletion,
-        recipe::RowFormat::InputTarget => text::Format::InputTarget,
-        recipe::RowFormat::Messages => text::Format::Messages,
-        recipe::RowFormat::Text => text::Format::Text,
     }
 }
 
