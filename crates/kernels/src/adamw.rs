@@ -59,7 +59,7 @@ vectorised! {
     fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: Factors) {
         for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
             let g = g * h.grad_scale;
-            let first = *m + (g - *m) * h.new1;
+            let first = (g - *m).mul_add(h.new1, *m);
             let second = *v * h.beta2 + h.new2 * g * g;
             let denominator = second.sqrt() * h.inv_root_correction2 + h.eps;
             *w = *w * h.decay - h.step_size * (first / denominator);
