@@ -1,0 +1,216 @@
+//! `luthier generate`: continues prompts and answers messages under any decoding strategy.
+
+mod flags;
+mod prompts;
+mod write;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use luthier_generate::{Completion, Decode, GenerateError, GenerationOptions, Generator, OptionsError, Resolved};
+use luthier_model::Session;
+
+use super::Failure;
+use crate::open::{ModelArgs, Opened};
+use crate::progress::Bar;
+use flags::OptionFlags;
+use prompts::Prompt;
+use write::{InOrder, Streamer};
+
+/// New tokens when neither user nor model limits the length.
+const DEFAULT_NEW_TOKENS: usize = 256;
+
+/// Continues prompts, or answers messages, with a model
+///
+/// Every generation parameter of transformers has the flag of its name, with the meaning it has there: greedy decoding by default;
+/// --do-sample draws (temperature, top-k and top-p act only then); --num-beams searches. generation_config.json of the model folder
+/// holds underneath. 256 new tokens are the limit when neither flag nor folder gives one.
+///
+/// The prompt is raw text, tokenised as transformers' tokenizer(text) does, unless --chat writes it as a user's message with the
+/// model's own chat template. A row of --input is {"prompt": ...}, {"messages": [...]} (always written with the template) or
+/// {"tokens": [...]} (taken as they are).
+///
+/// --json prints a line for each row: {"prompt": as given, "outputs": [{"text", "tokens", "score", "finish_reason"}]}. tokens are the
+/// new ones with the end-of-sequence token; text leaves special tokens out; score is the sum of the tokens' log-probabilities, of a
+/// beam divided by length^length_penalty; finish_reason is "stop" or "length".
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+    luthier generate --model pocket --prompt \"A lamp that\" --max-new-tokens 40\n  \
+    luthier generate --model DIR --adapter runs/mine/adapter --chat --prompt 你好\n  \
+    luthier generate --model DIR --input rows.jsonl --num-beams 4 --num-return-sequences 4 --json\n  \
+    luthier generate --model DIR --prompt Once --do-sample --temperature 0.7 --top-p 0.9 --seed 7")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    model: ModelArgs,
+    /// The text to continue; it is printed as it grows
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "input")]
+    #[arg(required_unless_present = "input")]
+    prompt: Option<String>,
+    /// JSON Lines with a prompt a row; `-` is stdin
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Writes prompts as user messages with the model's chat template
+    #[arg(long)]
+    chat: bool,
+    /// Prints a line of JSON for each row
+    #[arg(long)]
+    json: bool,
+    /// Most rows in one pass over the weights, beams and draws counted; changes speed and memory only
+    #[arg(long, value_name = "N", default_value_t = luthier_generate::DEFAULT_MAX_BATCH)]
+    batch: usize,
+    #[command(flatten)]
+    options: OptionFlags,
+}
+
+pub(crate) fn run(args: &Args) -> Result<(), Failure> {
+    if args.batch == 0 {
+        return Err(Failure::input("--batch must be at least 1"));
+    }
+    let questions = prompts::read(args)?;
+    let opened = args.model.open()?;
+    let merged = options(&args.options.0, &opened, args.chat || prompts::any_chat(&questions))?;
+    let resolved = merged.resolve().map_err(Failure::input)?;
+    warn(&args.options.0, &merged);
+    let prompts = prompts::tokenise(questions, &opened)?;
+    let to_text = opened.tokenizer().map(|tokenizer| |ids: &[u32]| tokenizer.decode(ids, true));
+    let to_text = to_text.as_ref().map(|decode| decode as Decode<'_>);
+    let completions = match opened.tokenizer() {
+        Some(tokenizer) if streams(args, &prompts, &resolved) => {
+            let mut streamer = Streamer::new(tokenizer, &resolved);
+            let mut listen = |_: usize, token: u32| streamer.push(token);
+            let completions = decode(generator(&resolved, to_text).on_token(&mut listen), &prompts, &opened)?;
+            streamer.finish(&completions[0].outputs[0], tokenizer)?;
+            completions
+        }
+        _ => print_all(args, &prompts, &resolved, to_text, &opened)?,
+    };
+    let defaulted = merged.max_new_tokens.filter(|_| !args.json && limit_is_ours(&args.options.0, &opened));
+    write::note_on_length(&completions, defaulted);
+    Ok(())
+}
+
+/// One text that is not searched for can be shown while it grows.
+fn streams(args: &Args, prompts: &[Prompt], options: &Resolved) -> bool {
+    !args.json && prompts.len() == 1 && options.num_beams == 1 && options.num_return_sequences == 1
+}
+
+fn print_all(
+    args: &Args,
+    prompts: &[Prompt],
+    options: &Resolved,
+    to_text: Option<Decode<'_>>,
+    opened: &Opened,
+) -> Result<Vec<Completion>, Failure> {
+    let several = prompts.len() > 1;
+    // A bar between lines of results in one terminal would tear both.
+    let mut bar = (several && !std::io::stdout().is_terminal()).then(|| Bar::new("generate", prompts.len()));
+    let (mut results, mut done) = (InOrder::default(), 0);
+    let mut listen = |index: usize, completion: &Completion| {
+        let tokenizer = opened.tokenizer();
+        let prompt = &prompts[index];
+        results.add(
+            index,
+            if args.json {
+                write::json_line(prompt, completion, options, tokenizer)
+            } else {
+                write::plain(several.then_some((index, prompt)), completion, options, tokenizer)
+            },
+        );
+        done += 1;
+        if let Some(bar) = &mut bar {
+            bar.set(done, String::new());
+        }
+    };
+    let generator = generator(options, to_text).max_batch(args.batch).on_completion(&mut listen);
+    let completions = decode(generator, prompts, opened)?;
+    if let Some(bar) = bar {
+        bar.finish();
+    }
+    results.finish()?;
+    Ok(completions)
+}
+
+/// Stop strings need text; token ids can be decoded without.
+fn generator<'a>(options: &'a Resolved, to_text: Option<Decode<'a>>) -> Generator<'a> {
+    let generator = Generator::new(options);
+    match to_text {
+        Some(decode) => generator.decode(decode),
+        None => generator,
+    }
+}
+
+fn decode(generator: Generator<'_>, prompts: &[Prompt], opened: &Opened) -> Result<Vec<Completion>, Failure> {
+    let tokens: Vec<Vec<u32>> = prompts.iter().map(|prompt| prompt.tokens.clone()).collect();
+    let mut session = Session::new(&opened.model);
+    generator.generate(&mut session, &tokens).map_err(|error| failure(&error, prompts))
+}
+
+/// Flags over the folder's generation_config.json over config.json. In a chat the tokenizer's end-of-sequence token ends an output too,
+/// unless the user chose others: chat models end a turn with it, whatever their configuration says.
+fn options(user: &GenerationOptions, opened: &Opened, chat: bool) -> Result<GenerationOptions, Failure> {
+    let config = &opened.model.config;
+    let folder = match &opened.model.generation_config {
+        Some(json) => {
+            let json = serde_json::to_string(json).expect("a JSON map can be written");
+            GenerationOptions::from_generation_config(&json)
+                .map_err(|error| Failure::input(format!("generation_config.json of the model: {error}")))?
+        }
+        None => GenerationOptions::default(),
+    };
+    let defaults = GenerationOptions {
+        max_new_tokens: Some(DEFAULT_NEW_TOKENS),
+        eos_token_id: Some(config.eos_token_ids.clone()),
+        bos_token_id: config.bos_token_id,
+        ..GenerationOptions::default()
+    };
+    let mut merged = GenerationOptions::merge(user, &folder, &defaults);
+    if chat
+        && user.eos_token_id.is_none()
+        && let Some(eos) = opened.tokenizer().and_then(|tokenizer| tokenizer.eos())
+    {
+        let ids = merged.eos_token_id.get_or_insert_default();
+        if !ids.contains(&eos.id) {
+            ids.push(eos.id);
+        }
+    }
+    Ok(merged)
+}
+
+/// Whether the length limit is this command's own.
+fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
+    let in_folder = |name: &str| opened.model.generation_config.as_ref().is_some_and(|json| json.contains_key(name));
+    user.max_new_tokens.is_none()
+        && user.max_length.is_none()
+        && !in_folder("max_length")
+        && !in_folder("max_new_tokens")
+}
+
+/// Flags without effect are named once. What the model's folder gives may well have none and is not worth a word.
+fn warn(user: &GenerationOptions, merged: &GenerationOptions) {
+    let given = user.as_table();
+    for warning in merged.warnings().iter().filter(|warning| given.contains_key(warning.parameter)) {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// The library counts prompts from 0; people want the place.
+fn failure(error: &GenerateError, prompts: &[Prompt]) -> Failure {
+    use OptionsError::{EmptyPrompt, MaxLengthReached, PromptTokenOutsideVocabulary, PromptTooLong};
+    match error {
+        GenerateError::Options(
+            EmptyPrompt { prompt }
+            | MaxLengthReached { prompt, .. }
+            | PromptTokenOutsideVocabulary { prompt, .. }
+            | PromptTooLong { prompt, .. },
+        ) => {
+            let (message, numbered) = (error.to_string(), format!("prompt {prompt} "));
+            let rest = message.strip_prefix(&numbered).unwrap_or(&message);
+            Failure::input(format!("{}: the prompt {rest}", prompts[*prompt].place))
+        }
+        GenerateError::Options(_) => Failure::input(error),
+        GenerateError::NotANumber { prompt, .. } | GenerateError::NothingAllowed { prompt, .. } => {
+            Failure::run(format!("{}: {error}", prompts[*prompt].place))
+        }
+        _ => Failure::run(error),
+    }
+}

@@ -1,0 +1,1 @@
+//! `luthier doctor` says what it found and measured.
