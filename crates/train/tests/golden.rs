@@ -1,6 +1,8 @@
 //! The training loop against transformers' Trainer and PEFT: every step's loss, gradient norm and learning rate, and
 //! the final weights.
 
+#![allow(clippy::print_stdout, reason = "says what was skipped, and how close the weights came")]
+
 use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;

@@ -30,7 +30,8 @@ impl Layout {
         let mut segments = Vec::with_capacity(lengths.len());
         for &length in lengths {
             layout.positions.extend(0..length as u32);
-            segments.push(Segment { queries: start..start + length, keys: vec![start..start + length] });
+            let own = start..start + length;
+            segments.push(Segment { queries: own.clone(), keys: vec![own] });
             start += length;
         }
         layout.segments = Arc::new(segments);
