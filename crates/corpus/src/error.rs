@@ -30,7 +30,7 @@ pub enum CorpusError {
         part: Side,
     },
     /// The file could not be written; nothing was left at `path` that was not there before.
-    #[error("cannot write {}: {source}; check that the folder exists, is writable and has room", path.display())]
+    #[error("cannot write {}: {source}; check that its folder is writable and has room", path.display())]
     Write {
         /// The file that was to be made.
         path: PathBuf,

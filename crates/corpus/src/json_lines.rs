@@ -1,8 +1,7 @@
-//! Rows and documents as JSON Lines, written aside and renamed, so that a file is whole or absent.
+//! Rows and documents as JSON Lines files, each whole or absent.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::io::Write;
+use std::path::Path;
 
 use serde::Serialize;
 
@@ -35,35 +34,18 @@ pub fn write_text(path: &Path, documents: impl Iterator<Item = String>) -> Resul
     write_json_lines(path, documents.map(|text| Document { text }))
 }
 
-/// Writes each item as one line of JSON to a file beside `path`, syncs it and renames it to `path`.
-/// On an error the file beside is removed again.
 fn write_json_lines<T: Serialize>(path: &Path, items: impl Iterator<Item = T>) -> Result<usize, CorpusError> {
-    let aside = beside(path);
-    let written = write_aside(&aside, items).and_then(|count| std::fs::rename(&aside, path).map(|()| count));
-    written.map_err(|source| {
-        // The first error is the one to report; a leftover that cannot be removed adds nothing to it.
-        let _ = std::fs::remove_file(&aside);
-        CorpusError::Write { path: path.to_owned(), source }
-    })
-}
-
-fn write_aside<T: Serialize>(path: &Path, items: impl Iterator<Item = T>) -> io::Result<usize> {
-    let mut out = BufWriter::new(File::create(path)?);
     let mut count = 0;
-    for item in items {
-        serde_json::to_writer(&mut out, &item)?;
-        out.write_all(b"\n")?;
-        count += 1;
-    }
-    out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    luthier_files::write_atomically(path, |file| {
+        for item in items {
+            serde_json::to_writer(&mut *file, &item)?;
+            file.write_all(b"\n")?;
+            count += 1;
+        }
+        Ok(())
+    })
+    .map_err(|source| CorpusError::Write { path: path.to_owned(), source })?;
     Ok(count)
-}
-
-/// `rows.jsonl` -> `rows.jsonl.<process id>.tmp` in the same folder, so that the rename stays on one disk.
-fn beside(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".{}.tmp", std::process::id()));
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
@@ -90,10 +72,12 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_folder_is_named_in_the_error() {
+    fn what_cannot_be_written_is_named_in_the_error() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let path = folder.path().join("absent/rows.jsonl");
-        let error = write_text(&path, ["a".to_owned()].into_iter()).expect_err("no folder");
-        assert!(error.to_string().contains("absent/rows.jsonl"), "{error}");
+        std::fs::write(folder.path().join("file"), "no folder").expect("written");
+        let error =
+            write_text(&folder.path().join("file/rows.jsonl"), ["a".to_owned()].into_iter()).expect_err("a file");
+        let text = error.to_string();
+        assert!(text.contains("file/rows.jsonl") && text.contains("check that its folder"), "{text}");
     }
 }

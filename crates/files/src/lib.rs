@@ -34,9 +34,10 @@ pub fn write_aside(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> 
     }
     let aside = aside(path);
     let written = write(&aside).and_then(|()| File::open(&aside)?.sync_all()).and_then(|()| fs::rename(&aside, path));
-    if written.is_err() {
+    match &written {
+        Ok(()) => sync_folder_of(path),
         // The attempt failed already; a failure to clean up adds nothing.
-        let _ = fs::remove_file(&aside);
+        Err(_) => drop(fs::remove_file(&aside)),
     }
     written
 }
@@ -51,19 +52,19 @@ pub fn write_folder_aside(path: &Path, write: impl FnOnce(&Path) -> io::Result<(
         fs::remove_dir_all(&aside)?;
     }
     fs::create_dir_all(&aside)?;
-    let written = write(&aside).and_then(|()| fs::rename(&aside, path)).and_then(|()| sync_folder_of(path));
-    if written.is_err() {
-        let _ = fs::remove_dir_all(&aside);
+    let written = write(&aside).and_then(|()| fs::rename(&aside, path));
+    match &written {
+        Ok(()) => sync_folder_of(path),
+        Err(_) => drop(fs::remove_dir_all(&aside)),
     }
     written
 }
 
-/// Makes a rename in the folder of `path` survive a power cut.
-fn sync_folder_of(path: &Path) -> io::Result<()> {
-    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) if cfg!(unix) => File::open(folder)?.sync_all(),
-        _ => Ok(()),
-    }
+/// Makes a rename in the folder of `path` survive a power cut. Some file systems cannot sync a folder; the bytes are on the
+/// disk already then, so that is no failure.
+fn sync_folder_of(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// `path` with `.tmp` behind its name: a leftover of a killed run is recognised and overwritten.

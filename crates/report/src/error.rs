@@ -23,10 +23,18 @@ pub enum ReportError {
         /// What the parser expected and found.
         message: String,
     },
-    /// Reading a file of the run or writing the page failed.
-    #[error("{}: {source}", path.display())]
-    Io {
+    /// A file of the run is there but cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
         /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The page cannot be written; an older one is untouched.
+    #[error("cannot write {}: {source}; check that its folder is writable and has room", path.display())]
+    Write {
+        /// The page.
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
@@ -40,8 +48,8 @@ pub enum ReportError {
 }
 
 impl ReportError {
-    pub(crate) fn io(path: &Path, source: std::io::Error) -> Self {
-        Self::Io { path: path.to_owned(), source }
+    pub(crate) fn read(path: &Path, source: std::io::Error) -> Self {
+        Self::Read { path: path.to_owned(), source }
     }
 
     /// An unreadable line `line` (from 1) of a `.jsonl` file.

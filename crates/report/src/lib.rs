@@ -24,7 +24,6 @@ mod phrases;
 mod render;
 mod run;
 
-use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -45,13 +44,10 @@ pub fn write_report(run_dir: &Path, language: Language) -> Result<PathBuf, Repor
     let run = Run::read(run_dir)?;
     let html = render_report(&run, language)?;
     let path = run_dir.join("report.html");
-    let aside = run_dir.join(format!(".report.html.{}.partial", std::process::id()));
-    write_whole(&aside, html.as_bytes()).and_then(|()| fs::rename(&aside, &path)).map_err(|source| {
-        // The page itself failed to appear; a left-over part would only puzzle, and its removal may fail for the same cause.
-        let _ = fs::remove_file(&aside);
-        ReportError::io(&path, source)
-    })?;
-    Ok(path)
+    match luthier_files::write_atomically(&path, |file| file.write_all(html.as_bytes())) {
+        Ok(()) => Ok(path),
+        Err(source) => Err(ReportError::Write { path, source }),
+    }
 }
 
 /// The page of a run as one string of HTML.
@@ -60,10 +56,4 @@ pub fn write_report(run_dir: &Path, language: Language) -> Result<PathBuf, Repor
 /// Only a fault in the page's own template.
 pub fn render_report(run: &Run, language: Language) -> Result<String, ReportError> {
     Ok(render::html(&page::Page::of(run, language))?)
-}
-
-fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = fs::File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
 }

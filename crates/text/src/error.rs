@@ -1,9 +1,7 @@
 //! What can go wrong before a model is needed. Faults of single rows are [`crate::RowFault`]s; they never stop the other rows.
 
 use std::io;
-use std::path::PathBuf;
-
-use crate::whole_file::WriteError;
+use std::path::{Path, PathBuf};
 
 /// An error of the text crate: wrong files, wrong settings, or data that must not be trained on.
 #[derive(Debug, thiserror::Error)]
@@ -18,9 +16,15 @@ pub enum TextError {
         #[source]
         cause: io::Error,
     },
-    /// A file could not be written.
-    #[error(transparent)]
-    Write(#[from] WriteError),
+    /// A file could not be written; what stood under its name is untouched.
+    #[error("cannot write {}: {cause}; check that its folder is writable and has room", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        #[source]
+        cause: io::Error,
+    },
     /// The data file is in an encoding other than UTF-8.
     #[error("{} is written in {encoding}; save it as UTF-8", path.display())]
     Encoding {
@@ -154,5 +158,9 @@ impl TextError {
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> TextError {
         let path = path.into();
         move |cause| TextError::Read { path, cause }
+    }
+
+    pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> TextError {
+        move |cause| TextError::Write { path: path.to_owned(), cause }
     }
 }

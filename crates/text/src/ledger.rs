@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 
 use serde::Serialize;
 
 use crate::error::TextError;
-use crate::whole_file::write_atomically;
 
 /// How a row ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -154,14 +153,15 @@ impl Ledger {
     /// # Errors
     /// When it cannot be written.
     pub fn write_jsonl(&self, path: impl AsRef<Path>) -> Result<(), TextError> {
-        write_atomically(path, |w| {
+        let path = path.as_ref();
+        luthier_files::write_atomically(path, |file| {
             for entry in &self.entries {
-                serde_json::to_writer(&mut *w, entry).map_err(io::Error::from)?;
-                w.write_all(b"\n")?;
+                serde_json::to_writer(&mut *file, entry)?;
+                file.write_all(b"\n")?;
             }
             Ok(())
-        })?;
-        Ok(())
+        })
+        .map_err(TextError::write(path))
     }
 
     /// ledger.md: totals, reasons with an example each.

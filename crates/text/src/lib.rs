@@ -24,18 +24,15 @@
 mod error;
 mod ledger;
 mod options;
-mod order;
 mod prepare;
 mod render;
 mod rows;
 mod template;
 mod tokenizer;
-mod whole_file;
 
 pub use error::TextError;
 pub use ledger::{Ledger, LedgerEntry, Outcome, Reason, Totals};
 pub use options::{DataOptions, Dedup, Overlong, Part, Source, Split, SplitBy, TestSize, TrainOn};
-pub use order::epoch_order;
 pub use prepare::{Prepared, TestRow, prepare};
 pub use render::{Example, PromptTokens, Renderer};
 pub use rows::{
@@ -44,4 +41,3 @@ pub use rows::{
 };
 pub use template::{ChosenTemplate, Template};
 pub use tokenizer::{Encoded, SpecialToken, StreamDecoder, Tokenizer};
-pub use whole_file::{WriteError, write_atomically};

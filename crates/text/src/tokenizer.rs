@@ -17,7 +17,6 @@ use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::error::TextError;
-use crate::whole_file::write_atomically;
 use special::{NamedTokens, Surround};
 pub use stream::StreamDecoder;
 
@@ -282,7 +281,8 @@ impl Tokenizer {
             .inner
             .to_string(true)
             .map_err(|e| TextError::TokenizerFile { path: path.clone(), cause: e.to_string() })?;
-        write_atomically(&path, |w| w.write_all(json.as_bytes()))?;
+        luthier_files::write_atomically(&path, |file| file.write_all(json.as_bytes()))
+            .map_err(TextError::write(&path))?;
         let mut config = self.config.clone();
         config.entry("tokenizer_class").or_insert_with(|| "PreTrainedTokenizerFast".into());
         let mut special_map = Map::new();
@@ -296,10 +296,12 @@ impl Tokenizer {
             config.insert("chat_template".into(), template.into());
         }
         for (name, object) in [("tokenizer_config.json", config), ("special_tokens_map.json", special_map)] {
-            write_atomically(dir.join(name), |w| {
-                serde_json::to_writer_pretty(&mut *w, &object).map_err(io::Error::from)?;
-                w.write_all(b"\n")
-            })?;
+            let path = dir.join(name);
+            luthier_files::write_atomically(&path, |file| {
+                serde_json::to_writer_pretty(&mut *file, &object)?;
+                file.write_all(b"\n")
+            })
+            .map_err(TextError::write(&path))?;
         }
         Ok(())
     }

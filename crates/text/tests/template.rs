@@ -7,7 +7,6 @@ use std::fs;
 
 use luthier_text::{Message, Template, TextError, messages_from_json};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 
 fn conversation() -> Vec<Message> {
     vec![Message::user("燈會唱歌嗎？"), Message::assistant("會。")]
@@ -121,8 +120,7 @@ fn real_templates_are_rendered_as_jinja2_renders_them() {
                 continue;
             }
         };
-        let digest: String = Sha256::digest(text.as_bytes()).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(&digest, expected, "{key}: {text}");
+        assert_eq!(&luthier_files::sha256(text.as_bytes()), expected, "{key}: {text}");
     }
     assert_eq!(golden.len(), 96);
 }

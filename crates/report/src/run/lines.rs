@@ -16,13 +16,13 @@ pub(super) fn read_lines<T: DeserializeOwned>(path: &Path, mut take: impl FnMut(
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(ReportError::io(path, error)),
+        Err(error) => return Err(ReportError::read(path, error)),
     };
     let mut reader = BufReader::new(file);
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        if reader.read_until(b'\n', &mut line).map_err(|error| ReportError::io(path, error))? == 0 {
+        if reader.read_until(b'\n', &mut line).map_err(|error| ReportError::read(path, error))? == 0 {
             break;
         }
         let text = line.trim_ascii();

@@ -156,6 +156,6 @@ fn read_text(path: &Path) -> Result<Option<String>, ReportError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(ReportError::io(path, error)),
+        Err(error) => Err(ReportError::read(path, error)),
     }
 }

@@ -76,11 +76,11 @@ fn files(dir: &Path) -> Result<BTreeSet<(String, String)>, ReportError> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(error) => return Err(ReportError::io(dir, error)),
+        Err(error) => return Err(ReportError::read(dir, error)),
     };
     let mut found = BTreeSet::new();
     for entry in entries {
-        let name = entry.map_err(|error| ReportError::io(dir, error))?.file_name();
+        let name = entry.map_err(|error| ReportError::read(dir, error))?.file_name();
         let Some(stem) = name.to_str().and_then(|name| name.strip_suffix(".jsonl")) else { continue };
         if let Some((system @ ("base" | "tuned"), strategy)) = stem.split_once('.') {
             found.insert((system.to_owned(), strategy.to_owned()));

@@ -258,7 +258,7 @@ fn a_page_that_cannot_be_put_in_place_is_an_error_and_leaves_no_part() {
     fs::create_dir(folder.path().join("report.html")).unwrap();
     let before = folder.names();
     let error = write_report(folder.path(), Language::English).unwrap_err();
-    assert!(matches!(error, ReportError::Io { .. }) && error.to_string().contains("report.html"), "{error}");
+    assert!(matches!(error, ReportError::Write { .. }) && error.to_string().contains("report.html"), "{error}");
     assert_eq!(folder.names(), before);
 }
 

@@ -2,42 +2,36 @@
 
 use std::collections::HashSet;
 
-use sha2::{Digest, Sha256};
-
 use super::Booked;
 use crate::error::TextError;
 use crate::options::{DataOptions, Part, SplitBy, TestSize};
 use crate::rows::Message;
 
-/// The identity of what a row says, white space and template aside: the first 16 bytes of a SHA-256 over roles and words.
+/// The identity of what a row says, white space and template aside: the first 128 bits of a SHA-256 over roles and words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Fingerprint([u8; 16]);
+pub(super) struct Fingerprint(u128);
 
 impl Fingerprint {
     pub(super) fn of(messages: &[Message], answer: &str) -> Self {
-        let mut hasher = Sha256::new();
+        let mut said = String::new();
         let parts = messages.iter().map(|m| (m.role.name(), m.content.as_str())).chain([("answer", answer)]);
         for (role, text) in parts {
-            hasher.update(role.as_bytes());
+            said.push_str(role);
             for word in text.split_whitespace() {
-                hasher.update(b" ");
-                hasher.update(word.as_bytes());
+                said.push(' ');
+                said.push_str(word);
             }
             // No text holds a NUL, so parts cannot run into each other.
-            hasher.update([0]);
+            said.push('\0');
         }
-        let digest = hasher.finalize();
-        let mut bytes = [0; 16];
-        bytes.copy_from_slice(&digest[..16]);
-        Fingerprint(bytes)
+        let digits = luthier_files::sha256(said.as_bytes());
+        Fingerprint(u128::from_str_radix(&digits[..32], 16).expect("a hash is written in hexadecimal digits"))
     }
 
     /// A number in [0, 1) that depends on the text alone.
     fn fraction(self) -> f64 {
-        let mut bytes = [0; 8];
-        bytes.copy_from_slice(&self.0[..8]);
         // 53 bits fit a double exactly.
-        (u64::from_be_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64
+        (self.0 >> (128 - 53)) as f64 / (1u64 << 53) as f64
     }
 }
 

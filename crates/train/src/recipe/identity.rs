@@ -1,7 +1,6 @@
 //! A resolved recipe as a file of its own, and as the hashes that tell one run from another.
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::resolved::ResolvedRecipe;
 
@@ -42,6 +41,5 @@ impl ResolvedRecipe {
 
 fn sha256(parts: &impl Serialize) -> String {
     let text = serde_json::to_string(parts).expect("names and numbers");
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    luthier_files::sha256(text.as_bytes())
 }
