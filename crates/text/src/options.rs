@@ -19,10 +19,6 @@ pub struct DataOptions {
     pub split: Split,
     /// Whether repeated rows are left out.
     pub dedup: Dedup,
-    /// Whether every epoch has an order of its own ([`crate::epoch_order`]); prepared rows stay in file order.
-    pub shuffle: bool,
-    /// Seed of that order.
-    pub seed: u64,
     /// Read at most this many rows, over all sources together.
     pub limit: Option<usize>,
     /// Largest share of the answers' tokens that may be lost to `max_length` before a run refuses to start.
@@ -38,8 +34,6 @@ impl Default for DataOptions {
             overlong: Overlong::Drop,
             split: Split { test: TestSize::Rows(0), by: SplitBy::Hash },
             dedup: Dedup::None,
-            shuffle: true,
-            seed: 42,
             limit: None,
             max_answer_loss: 0.05,
         }

@@ -128,19 +128,19 @@ fn a_row_keeps_its_side_whatever_else_the_file_holds_and_equal_prompts_stay_toge
     let rows: Vec<(String, String)> = (0..400).map(|i| (format!("問 {}", i / 2), format!("答 {i}"))).collect();
     let rows: Vec<(&str, &str)> = rows.iter().map(|(p, c)| (p.as_str(), c.as_str())).collect();
     let split = Split { test: TestSize::Fraction(0.25), by: SplitBy::Hash };
-    let side = |rows: &[(&str, &str)], seed| {
+    let side = |rows: &[(&str, &str)]| {
         write(&path, rows);
-        let prepared = run(&DataOptions { split, seed, ..options(&path) });
+        let prepared = run(&DataOptions { split, ..options(&path) });
         assert!(!outcomes(&prepared).contains(&"leaked"));
         prepared.test.iter().map(|row| row.reference.clone()).collect::<Vec<_>>()
     };
-    let all = side(&rows, 1);
+    let all = side(&rows);
     assert!((60..140).contains(&all.len()), "{} of 400 rows held out", all.len());
     for pair in all.chunks(2) {
         let number = |s: &str| s.trim_start_matches("答 ").parse::<usize>().unwrap();
         assert_eq!(number(&pair[0]) / 2, number(&pair[1]) / 2, "rows with the same prompt are held out together");
     }
-    let half = side(&rows[..200], 2);
+    let half = side(&rows[..200]);
     assert_eq!(half, all.iter().filter(|a| half.contains(a)).cloned().collect::<Vec<_>>());
     assert!(half.iter().all(|h| all.contains(h)) && half.len() > 20);
 }

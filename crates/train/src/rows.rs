@@ -155,7 +155,6 @@ fn data_options(recipe: &ResolvedRecipe, sources: Vec<text::Source>) -> DataOpti
         },
         limit: data.limit,
         max_answer_loss: data.max_answer_loss,
-        ..DataOptions::default()
     }
 }
 
