@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use luthier_engine::{Params, Tensor};
+use luthier_model::ModelError;
 use luthier_model::checkpoint::{SaveDtype, Saved, Tensors, write_safetensors};
 use serde::{Deserialize, Serialize};
 
@@ -77,42 +78,55 @@ impl Checkpoints {
         optimiser: &mut Optimiser,
     ) -> Result<Option<State>, TrainError> {
         let Some(path) = self.list()?.pop() else { return Ok(None) };
+        let damaged =
+            |error: &dyn std::fmt::Display| TrainError::Checkpoint { path: path.clone(), why: error.to_string() };
         let state_path = path.join(STATE);
         let text =
             std::fs::read(&state_path).map_err(|source| TrainError::Read { path: state_path.clone(), source })?;
-        let state: State = serde_json::from_slice(&text)
-            .map_err(|error| TrainError::Checkpoint { path: state_path, why: error.to_string() })?;
+        let state: State =
+            serde_json::from_slice(&text).map_err(|error| damaged(&format!("{}: {error}", state_path.display())))?;
         if state.training_hash != training_hash {
             return Err(TrainError::AnotherRun { path });
         }
-        let weights = Tensors::of_file(&path.join(WEIGHTS))?;
+        let weights = Tensors::of_file(&path.join(WEIGHTS)).map_err(|error| damaged(&error))?;
         let ids: Vec<_> = params.trainable().map(|(id, _)| id).collect();
         for id in ids {
             let param = params.get_mut(id);
             let name = param.name.clone();
-            fill(&weights, &name, &mut param.tensor)?;
+            fill(&weights, &name, &mut param.tensor).map_err(|error| damaged(&error))?;
         }
-        let moments = Tensors::of_file(&path.join(MOMENTS))?;
+        let moments = Tensors::of_file(&path.join(MOMENTS)).map_err(|error| damaged(&error))?;
         for (name, tensor) in optimiser.state_mut() {
-            fill(&moments, &name, tensor)?;
+            fill(&moments, &name, tensor).map_err(|error| damaged(&error))?;
         }
         Ok(Some(state))
     }
 
+    /// Removes what a kill left half-written.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    pub fn sweep(&self) -> Result<(), TrainError> {
+        for half in self.entries()?.into_iter().filter(|path| path.extension().is_some_and(|end| end == "tmp")) {
+            std::fs::remove_dir_all(&half).map_err(|source| TrainError::Write { path: half, source })?;
+        }
+        Ok(())
+    }
+
     /// Complete checkpoints, oldest first. Half-written ones have another name.
     fn list(&self) -> Result<Vec<PathBuf>, TrainError> {
-        let entries = match std::fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(TrainError::Read { path: self.dir.clone(), source }),
-        };
         let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix("step-")?.parse::<usize>().ok();
-        let mut list: Vec<_> = entries
-            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-            .filter_map(|p| Some((number(&p)?, p)))
-            .collect();
+        let mut list: Vec<_> = self.entries()?.into_iter().filter_map(|path| Some((number(&path)?, path))).collect();
         list.sort();
         Ok(list.into_iter().map(|(_, path)| path).collect())
+    }
+
+    fn entries(&self) -> Result<Vec<PathBuf>, TrainError> {
+        match std::fs::read_dir(&self.dir) {
+            Ok(entries) => Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(source) => Err(TrainError::Read { path: self.dir.clone(), source }),
+        }
     }
 }
 
@@ -124,7 +138,7 @@ fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) ->
     write_safetensors(path, tensors.collect()).map_err(io::Error::other)
 }
 
-fn fill(from: &Tensors, name: &str, tensor: &mut Tensor) -> Result<(), TrainError> {
+fn fill(from: &Tensors, name: &str, tensor: &mut Tensor) -> Result<(), ModelError> {
     let data = from.read(name, &[tensor.rows(), tensor.cols()])?;
     *tensor = Tensor::from_slice(tensor.device(), tensor.rows(), tensor.cols(), &data);
     Ok(())

@@ -13,6 +13,14 @@ pub enum TrainError {
     /// The model refused.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The adapter that the recipe describes does not fit the model.
+    #[error("{key}: {source}")]
+    Adapter {
+        /// The key of the recipe.
+        key: &'static str,
+        /// Why.
+        source: ModelError,
+    },
     /// Rows, template or tokenizer refused.
     #[error(transparent)]
     Text(#[from] luthier_text::TextError),

@@ -24,31 +24,40 @@ const PARTS: [&str; 13] = [
     "predictions",
 ];
 
+const MANIFEST: &str = "manifest.json";
+
+/// Fields of the manifest: the recipe's hash, there from the beginning; what decides the trained weights, there once the run
+/// may start; when that was.
+const RECIPE: &str = "recipe_sha256";
+const CLAIM: &str = "training_hash";
+const CREATED: &str = "created_unix";
+
 /// A folder that belongs to one run.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     dir: PathBuf,
+    overwrite: bool,
 }
 
 impl RunFolder {
-    /// Opens the folder for a run, making it if need be. A folder that holds something else is refused.
+    /// Opens the folder for a run; its first file makes it. A folder that holds something else is refused, even to overwrite;
+    /// what is to be overwritten stays until the new run begins.
     ///
     /// # Errors
-    /// When it holds files but no run, or cannot be read or made.
+    /// When it holds files but no run, or cannot be read.
     pub fn open(dir: &Path, overwrite: bool) -> Result<Self, TrainError> {
-        let folder = Self { dir: dir.to_owned() };
-        let read = |source| TrainError::Read { path: dir.to_owned(), source };
-        if !dir.exists() {
-            std::fs::create_dir_all(dir).map_err(|source| TrainError::Write { path: dir.to_owned(), source })?;
-            return Ok(folder);
+        let folder = Self { dir: dir.to_owned(), overwrite };
+        if dir.exists() && folder.manifest()?.is_none() && !folder.is_empty()? {
+            return Err(TrainError::NotARun { path: dir.to_owned() });
         }
-        if overwrite {
-            folder.clear()?;
-        }
-        let empty = std::fs::read_dir(dir).map_err(read)?.next().is_none();
-        // A killed first start may have left parts of a run without its manifest.
-        let ours = PARTS.iter().any(|part| dir.join(part).exists() || dir.join(format!("{part}.tmp")).exists());
-        if empty || ours || overwrite { Ok(folder) } else { Err(TrainError::NotARun { path: dir.to_owned() }) }
+        Ok(folder)
+    }
+
+    /// Whether nothing is in it, a manifest that a kill left half-written aside.
+    fn is_empty(&self) -> Result<bool, TrainError> {
+        let read = |source| TrainError::Read { path: self.dir.clone(), source };
+        let mut entries = std::fs::read_dir(&self.dir).map_err(read)?;
+        Ok(entries.all(|entry| entry.is_ok_and(|entry| entry.file_name() == "manifest.json.tmp")))
     }
 
     /// The folder's path.
@@ -72,32 +81,63 @@ impl RunFolder {
     }
 
     /// The manifest of the run that is here, if there is one.
-    ///
-    /// # Errors
-    /// When it cannot be read or is damaged.
-    pub fn manifest(&self) -> Result<Option<Map<String, Value>>, TrainError> {
-        let path = self.path("manifest.json");
+    fn manifest(&self) -> Result<Option<Map<String, Value>>, TrainError> {
+        let path = self.path(MANIFEST);
         match std::fs::read(&path) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map(Some)
-                .map_err(|error| TrainError::Checkpoint { path, why: error.to_string() }),
+            Ok(text) => {
+                let manifest: Option<Map<String, Value>> = serde_json::from_slice(&text).ok();
+                Ok(manifest.filter(|manifest| manifest.contains_key(RECIPE)))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(TrainError::Read { path, source }),
         }
     }
 
-    /// Makes the folder this run's: writes the manifest, or checks that the one there is of the same run.
+    /// Makes the folder that of a run of this recipe, before any file of it is written. A run that was refused or killed
+    /// before it was claimed makes way.
     ///
     /// # Errors
     /// When it is another run's, or cannot be written.
-    pub fn claim(&self, manifest: &Map<String, Value>) -> Result<(), TrainError> {
-        if let Some(there) = self.manifest()?
-            && there.get("training_hash") != manifest.get("training_hash")
-        {
+    pub fn begin(&self, recipe_sha256: &str) -> Result<(), TrainError> {
+        if let Some(there) = self.manifest()? {
+            let (same, claimed) = (there[RECIPE] == recipe_sha256, there.contains_key(CLAIM));
+            if same && !(claimed && self.overwrite) {
+                return Ok(());
+            }
+            if claimed && !self.overwrite {
+                return Err(TrainError::AnotherRun { path: self.dir.clone() });
+            }
+            self.clear()?;
+        }
+        self.write_manifest(&Map::from_iter([(RECIPE.to_owned(), recipe_sha256.into())]))
+    }
+
+    /// Whether the run may go on here: it is the one that claimed the folder, or nobody has, or it may overwrite.
+    ///
+    /// # Errors
+    /// When it is another run's.
+    pub fn check_claim(&self, training_hash: &str) -> Result<(), TrainError> {
+        let claim = self.manifest()?.and_then(|there| there.get(CLAIM).cloned());
+        if claim.is_some_and(|claim| claim != training_hash) && !self.overwrite {
             return Err(TrainError::AnotherRun { path: self.dir.clone() });
         }
-        let text = serde_json::to_string_pretty(manifest).expect("a JSON map can be written");
-        self.write("manifest.json", &text)
+        Ok(())
+    }
+
+    /// Makes the folder this run's for good, `training_hash` of the manifest telling it from others. The day a run was
+    /// created stays.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn claim(&self, mut manifest: Map<String, Value>) -> Result<(), TrainError> {
+        if let Some(created) = self.manifest()?.and_then(|there| there.get(CREATED).cloned()) {
+            manifest.insert(CREATED.to_owned(), created);
+        }
+        self.write_manifest(&manifest)
+    }
+
+    fn write_manifest(&self, manifest: &Map<String, Value>) -> Result<(), TrainError> {
+        self.write(MANIFEST, &serde_json::to_string_pretty(manifest).expect("a JSON map can be written"))
     }
 
     /// Writes a text file, whole or not at all.

@@ -56,6 +56,7 @@ pub fn train(model: &mut Model, run: &Run<'_>, watch: &mut dyn Watch) -> Result<
     let schedule = Schedule::new(options.schedule.kind, options.schedule.warmup, total, options.learning_rate);
     let mut optimiser = Optimiser::new(model.device(), &model.params, options.adam, options.weight_decay);
     let checkpoints = Checkpoints::new(run.dir.join("checkpoints"), options.checkpoint.keep);
+    checkpoints.sweep()?;
     let restored = checkpoints.restore(run.training_hash, &mut model.params, &mut optimiser)?;
     let mut state =
         restored.unwrap_or_else(|| State { training_hash: run.training_hash.to_owned(), ..State::default() });

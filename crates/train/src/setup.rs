@@ -43,18 +43,27 @@ pub fn set_up(
     pocket: &Path,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Setup, TrainError> {
+    let recipe_sha256 = recipe.training_hash();
+    if makes_its_input(recipe) {
+        folder.begin(&recipe_sha256)?;
+    }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let model = Model::load(&base_dir, &Device::cpu())?;
+    let mut model = Model::load(&base_dir, &Device::cpu())?;
+    // Tried before anything long begins, and undone.
+    make_trainable(&mut model, recipe)?;
+    model.detach_adapter();
     let rows = rows::render(recipe, sources, &base_dir, &model.config, progress)?;
     let training_hash = training_hash(recipe, &rows.options, &base_dir)?;
     let RenderedRows { tokenizer, template, prepared, options, notices } = rows;
     let setup = Setup { base_dir, model, tokenizer, template, prepared, training_hash, notices };
-    folder.claim(&setup.manifest(recipe))?;
+    folder.check_claim(&setup.training_hash)?;
+    folder.begin(&recipe_sha256)?;
     folder.write("recipe.toml", &recipe.to_toml())?;
     folder.write("ledger.md", &setup.prepared.ledger.to_markdown())?;
     setup.prepared.ledger.write_jsonl(folder.path("ledger.jsonl"))?;
     setup.prepared.check(&options)?;
+    folder.claim(setup.manifest(recipe))?;
     Ok(setup)
 }
 
@@ -64,27 +73,7 @@ impl Setup {
     /// # Errors
     /// When a target names no map, or the adapter to start from does not fit.
     pub fn make_trainable(&mut self, recipe: &ResolvedRecipe) -> Result<(), TrainError> {
-        match &recipe.train.method {
-            Method::Full => self.model.train_everything(),
-            Method::Lora(lora) => match &lora.init {
-                Some(dir) => self.model.load_adapter(dir.full())?,
-                None => {
-                    let targets = match &lora.targets {
-                        Targets::AllLinear => luthier_model::Targets::AllLinear,
-                        Targets::Named(names) => luthier_model::Targets::Named(names.clone()),
-                    };
-                    let options = LoraOptions {
-                        rank: lora.rank,
-                        alpha: lora.alpha,
-                        dropout: lora.dropout,
-                        rslora: lora.rslora,
-                        targets,
-                    };
-                    self.model.attach_lora(&options, recipe.seed)?;
-                }
-            },
-        }
-        Ok(())
+        make_trainable(&mut self.model, recipe)
     }
 
     /// The training rows as tokens and labels.
@@ -130,6 +119,30 @@ impl Setup {
             _ => unreachable!("the literal above is an object"),
         }
     }
+}
+
+/// Whether rows or base model are written into the run folder before they are used.
+fn makes_its_input(recipe: &ResolvedRecipe) -> bool {
+    let generated = |source: &recipe::Source| matches!(source, recipe::Source::Generated { .. });
+    matches!(recipe.model.source, ModelSource::Create(_)) || recipe.data.sources.iter().any(generated)
+}
+
+fn make_trainable(model: &mut Model, recipe: &ResolvedRecipe) -> Result<(), TrainError> {
+    let Method::Lora(lora) = &recipe.train.method else {
+        model.train_everything();
+        return Ok(());
+    };
+    let refused = |key: &'static str| move |source| TrainError::Adapter { key, source };
+    if let Some(dir) = &lora.init {
+        return model.load_adapter(dir.full()).map_err(refused("train.lora.init"));
+    }
+    let targets = match &lora.targets {
+        Targets::AllLinear => luthier_model::Targets::AllLinear,
+        Targets::Named(names) => luthier_model::Targets::Named(names.clone()),
+    };
+    let options =
+        LoraOptions { rank: lora.rank, alpha: lora.alpha, dropout: lora.dropout, rslora: lora.rslora, targets };
+    model.attach_lora(&options, recipe.seed).map_err(refused("train.lora"))
 }
 
 impl From<&text::Example> for TrainingRow {
