@@ -1,4 +1,4 @@
-//! Tokens, scores and kept sets against transformers 4.46.3 on a formula model (`fixtures/make_toy_golden.py`).
+//! Tokens, scores and kept sets against transformers 4.46.3 on a formula model (`tools/make_decoding_goldens.py`).
 
 mod toy;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use luthier_generate::{Feed, ModelError, SequenceId, StepModel};
 
-/// See `logit` in `fixtures/make_toy_golden.py`: the same numbers there and here.
+/// See `logit` in `tools/make_decoding_goldens.py`: the same numbers there and here.
 pub(crate) fn logit(seed: u32, before: u32, last: u32, token: u32, levels: u32) -> f32 {
     let mut h = seed;
     for x in [before, last, token] {

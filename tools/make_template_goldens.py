@@ -1,14 +1,21 @@
-"""Writes chat_templates.json: SHA-256 of what jinja2, set up as transformers does, makes of the templates in ../shared.
+"""Makes crates/text/tests/golden/chat_templates.json: SHA-256 of what jinja2, set up as transformers does, renders.
 
-    python3 crates/text/tests/golden/chat_templates.py SHARED    (needs jinja2; made with 3.1.6)
+usage: make_template_goldens.py SHARED      (SHARED: the folder with models/chat-templates; made with jinja2 3.1.6)
+
+The conversations are those of conversations.json beside the goldens.
 """
-import hashlib, json, pathlib, sys
+
+import hashlib
+import json
+import pathlib
+import sys
+
 from jinja2.exceptions import TemplateError
 from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 shared = pathlib.Path(sys.argv[1])
-here = pathlib.Path(__file__).parent
+goldens = pathlib.Path(__file__).parent.parent / "crates/text/tests/golden"
 
 
 def raise_exception(message):
@@ -32,7 +39,7 @@ def render(template, **context):
         return template.render(tools=[], **context)
 
 
-conversations = json.loads((here / "conversations.json").read_text())
+conversations = json.loads((goldens / "conversations.json").read_text())
 sources = {p.name: p.read_text() for p in sorted((shared / "models/chat-templates").glob("*.jinja"))}
 for name in ["llama2", "minimind", "qwen2"]:
     config = json.loads((shared / "models/tokenizers" / name / "tokenizer_config.json").read_text())
@@ -50,5 +57,5 @@ for name, source in sources.items():
             except TemplateError as e:
                 value = "refused"
             golden[f"{name} {i} {prompt}"] = value
-(here / "chat_templates.json").write_text(json.dumps(golden, indent=1) + "\n")
+(goldens / "chat_templates.json").write_text(json.dumps(golden, indent=1) + "\n")
 print(len(golden), "renderings,", sum(v == "refused" for v in golden.values()), "refused")
