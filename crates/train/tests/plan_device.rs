@@ -1,0 +1,60 @@
+//! The counting device runs the code that trains: what it says of memory is what the CPU then takes.
+
+use std::path::{Path, PathBuf};
+
+use luthier_engine::{Device, Grads};
+use luthier_model::{LoraOptions, Model, Targets};
+use luthier_train::optimiser::Optimiser;
+use luthier_train::recipe::Adam;
+use luthier_train::{Batch, TrainingRow};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
+}
+
+fn two_steps(device: &Device, lora: bool) {
+    let mut model = Model::load(&fixture("qwen2-bias-tied"), device).unwrap();
+    if lora {
+        let options = LoraOptions { rank: 4, alpha: 8.0, dropout: 0.1, rslora: false, targets: Targets::AllLinear };
+        model.attach_lora(&options, 1).unwrap();
+    } else {
+        model.train_everything();
+    }
+    let row = |length: u32| TrainingRow {
+        tokens: (0..length).map(|i| (i * 37 + length) % 300).collect(),
+        labelled: (0..length).map(|i| i > length / 2).collect(),
+    };
+    let batch = Batch::pack(&[row(30), row(57), row(5)]);
+    let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    let mut optimiser = Optimiser::new(device, &model.params, adam, 0.0);
+    let mut grads = Grads::zeros(device, &model.params);
+    for step in 1..=2 {
+        grads.set_zero();
+        batch.backward(&model, 0.1, step, &mut grads).unwrap();
+        optimiser.update(&mut model.params, &grads, step, 1e-3, 1.0);
+    }
+}
+
+#[test]
+fn the_counted_peak_is_the_peak_that_training_takes() {
+    for lora in [false, true] {
+        let (cpu, plan) = (Device::cpu(), Device::plan());
+        two_steps(&cpu, lora);
+        two_steps(&plan, lora);
+        assert_eq!(plan.memory().peak, cpu.memory().peak, "lora {lora}");
+        assert_eq!(plan.memory().current, 0);
+        assert!(plan.memory().peak > 100_000);
+    }
+}
+
+#[test]
+fn an_adapter_step_counts_fewer_operations_than_a_full_one() {
+    let count = |lora| {
+        let plan = Device::plan();
+        two_steps(&plan, lora);
+        plan.work().product_operations
+    };
+    let (full, adapter) = (count(false), count(true));
+    // Without the weights' gradients a third of the linear maps' work goes; the low-rank terms add a little.
+    assert!(adapter < full && adapter > full / 2, "{adapter} of {full}");
+}
