@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;
 use luthier_model::{LoraOptions, Model};
-use luthier_text::{self as text, DataOptions, Prepared, Template, Tokenizer};
+use luthier_text::{self as text, Prepared, Template, Tokenizer};
 use serde_json::{Map, Value, json};
 
 use crate::batch::TrainingRow;
@@ -52,9 +52,11 @@ pub fn set_up(
     let mut model = Model::load(&base_dir, &Device::cpu())?;
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, recipe)?;
+    let (_, trainable) = model.params.count();
     model.detach_adapter();
     let rows = rows::render(recipe, sources, &base_dir, &model.config, progress)?;
-    let training_hash = training_hash(recipe, &rows.options, &base_dir)?;
+    let data = rows.options.sources.iter().map(|source| hash_of_file(&source.path)).collect::<Result<Vec<_>, _>>()?;
+    let training_hash = training_hash(recipe, &data, &base_dir)?;
     let RenderedRows { tokenizer, template, prepared, options, notices } = rows;
     let setup = Setup { base_dir, model, tokenizer, template, prepared, training_hash, notices };
     folder.check_claim(&setup.training_hash)?;
@@ -63,7 +65,7 @@ pub fn set_up(
     folder.write("ledger.md", &setup.prepared.ledger.to_markdown())?;
     setup.prepared.ledger.write_jsonl(folder.path("ledger.jsonl"))?;
     setup.prepared.check(&options)?;
-    folder.claim(setup.manifest(recipe))?;
+    folder.claim(setup.manifest(recipe, trainable, &hash_of(&data)))?;
     Ok(setup)
 }
 
@@ -87,7 +89,7 @@ impl Setup {
         rows.filter(|row| row.labels() > 0).collect()
     }
 
-    fn manifest(&self, recipe: &ResolvedRecipe) -> Map<String, Value> {
+    fn manifest(&self, recipe: &ResolvedRecipe, trainable: usize, data_sha256: &str) -> Map<String, Value> {
         let (parameters, _) = self.model.params.count();
         let method = match &recipe.train.method {
             Method::Full => "full",
@@ -109,8 +111,10 @@ impl Setup {
                 "parameters": parameters,
             },
             "recipe_sha256": recipe.training_hash(),
+            "data_sha256": data_sha256,
             "training_hash": self.training_hash,
             "method": method,
+            "trainable_parameters": trainable,
             "template": self.template.name(),
             "notices": self.notices,
         });
@@ -225,19 +229,14 @@ pub(crate) fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<
 }
 
 /// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files.
-fn training_hash(recipe: &ResolvedRecipe, options: &DataOptions, base: &Path) -> Result<String, TrainError> {
+fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Result<String, TrainError> {
     let mut parts = vec![recipe.training_hash()];
-    let hash = |path: &Path| {
-        luthier_files::sha256_of_file(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })
-    };
-    for source in &options.sources {
-        parts.push(hash(&source.path)?);
-    }
+    parts.extend_from_slice(data);
     if let recipe::Template::File(path) = &recipe.data.template {
-        parts.push(hash(path.full())?);
+        parts.push(hash_of_file(path.full())?);
     }
     if let Method::Lora(recipe::Lora { init: Some(dir), .. }) = &recipe.train.method {
-        parts.push(hash(&dir.full().join("adapter_model.safetensors"))?);
+        parts.push(hash_of_file(&dir.full().join("adapter_model.safetensors"))?);
     }
     let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
@@ -245,8 +244,17 @@ fn training_hash(recipe: &ResolvedRecipe, options: &DataOptions, base: &Path) ->
     for file in files {
         let kind = file.extension().and_then(|extension| extension.to_str());
         if matches!(kind, Some("safetensors" | "json" | "jinja" | "txt")) {
-            parts.push(hash(&file)?);
+            parts.push(hash_of_file(&file)?);
         }
     }
-    Ok(luthier_files::sha256(parts.join("\n").as_bytes()))
+    Ok(hash_of(&parts))
+}
+
+fn hash_of_file(path: &Path) -> Result<String, TrainError> {
+    luthier_files::sha256_of_file(path).map_err(|source| TrainError::Read { path: path.to_owned(), source })
+}
+
+/// One hash over several.
+fn hash_of(hashes: &[String]) -> String {
+    luthier_files::sha256(hashes.join("\n").as_bytes())
 }
