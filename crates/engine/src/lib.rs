@@ -23,6 +23,7 @@ mod tensor;
 pub use device::{AttentionForward, Backend, Buffer, Device, Memory, View, ViewMut, Work};
 pub use luthier_kernels::adamw::AdamW;
 pub use luthier_kernels::attention::{AttentionShape, Segment};
+pub use luthier_kernels::instruction_set;
 pub use luthier_kernels::matmul::MatMul;
 pub use luthier_kernels::threads;
 pub use op::attention::Layout;

@@ -1,0 +1,177 @@
+//! Every op against torch: value, and gradient of each operand (`fixtures/ops.json`).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use luthier_engine::{
+    AttentionShape, Device, Grads, Layout, Linear, LowRank, Param, ParamId, Params, RopeTable, Segment, Tape, Tensor,
+    Var,
+};
+use serde_json::Value;
+
+/// One op's golden numbers.
+struct Case {
+    json: Value,
+    device: Device,
+}
+
+impl Case {
+    fn of(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ops.json");
+        let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        Self { json: all[name].clone(), device: Device::cpu() }
+    }
+
+    fn numbers(&self, array: &str) -> Vec<f32> {
+        let list = self.json[array].as_array().unwrap_or_else(|| panic!("no {array}"));
+        list.iter().map(|x| x.as_f64().unwrap() as f32).collect()
+    }
+
+    fn ids(&self, array: &str) -> Vec<u32> {
+        self.json[array].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+    }
+
+    /// The first axis as rows, the others as columns; a vector is one row.
+    fn tensor(&self, array: &str) -> Tensor {
+        let shape = self.json["shapes"][array].as_array().unwrap();
+        let data = self.numbers(array);
+        let rows = if shape.len() > 1 { shape[0].as_u64().unwrap() as usize } else { 1 };
+        Tensor::from_slice(&self.device, rows, data.len() / rows, &data)
+    }
+
+    fn params(&self, names: &[&str]) -> Params {
+        let mut params = Params::default();
+        for name in names {
+            let tensor = self.tensor(name);
+            let shape = vec![tensor.rows(), tensor.cols()];
+            params.push(Param { name: (*name).to_owned(), shape, tensor, trainable: true });
+        }
+        params
+    }
+
+    fn assert(&self, array: &str, ours: &[f32]) {
+        let golden = self.numbers(array);
+        assert_eq!(ours.len(), golden.len(), "{array}");
+        let largest = golden.iter().fold(0.0f32, |m, x| m.max(x.abs()));
+        for (i, (a, b)) in ours.iter().zip(&golden).enumerate() {
+            assert!((a - b).abs() <= 2e-6 * largest.max(1.0), "{array}[{i}]: {a}, golden {b}");
+        }
+    }
+
+    /// Runs `op` on the named inputs and parameters and compares the value and every gradient.
+    fn check(&self, inputs: &[&str], params: &[&str], op: impl Fn(&mut Tape<'_>, &[Var]) -> Var) {
+        let params_of_op = self.params(params);
+        let mut grads = Grads::zeros(&self.device, &params_of_op);
+        let mut tape = Tape::training(&self.device, &params_of_op);
+        let vars: Vec<Var> = inputs.iter().map(|name| tape.input(self.tensor(name))).collect();
+        let y = op(&mut tape, &vars);
+        self.assert("y", &y.tensor.to_vec());
+        let dy = Tensor::from_slice(&self.device, y.tensor.rows(), y.tensor.cols(), &self.numbers("dy"));
+        let wanted: Vec<&Var> = vars.iter().collect();
+        let gradients = tape.backward_to(&y, dy, &mut grads, &wanted);
+        for (name, gradient) in inputs.iter().zip(gradients) {
+            self.assert(&format!("d{name}"), &gradient.expect("a gradient arrives").to_vec());
+        }
+        for name in params {
+            let id = params_of_op.find(name).unwrap();
+            let gradient = grads.view(&params_of_op, id).unwrap();
+            self.assert(&format!("d{name}"), &self.device.download(gradient));
+        }
+    }
+}
+
+fn id(tape: &Tape<'_>, name: &str) -> ParamId {
+    tape.params().find(name).unwrap()
+}
+
+#[test]
+fn rms_norm_is_torchs() {
+    let case = Case::of("rms_norm");
+    let eps = case.json["eps"].as_f64().unwrap() as f32;
+    case.check(&["x"], &["weight"], |tape, x| tape.rms_norm(&x[0], id(tape, "weight"), eps));
+}
+
+#[test]
+fn rope_is_torchs_under_each_scaling() {
+    for name in ["rope", "rope_linear", "rope_llama3"] {
+        let case = Case::of(name);
+        let table = RopeTable::new(&case.device, &case.ids("positions"), &case.numbers("inverse_frequencies"), 1.0);
+        case.check(&["x"], &[], |tape, x| tape.rope(&x[0], &table, 2));
+    }
+}
+
+#[test]
+fn swiglu_is_torchs() {
+    Case::of("swiglu").check(&["gate", "up"], &[], |tape, x| tape.swiglu(&x[0], &x[1]));
+}
+
+#[test]
+fn linear_with_bias_and_low_rank_term_is_torchs() {
+    let case = Case::of("linear");
+    let scale = case.json["scale"].as_f64().unwrap() as f32;
+    case.check(&["x"], &["weight", "bias", "lora_a", "lora_b"], |tape, x| {
+        let (a, b) = (id(tape, "lora_a"), id(tape, "lora_b"));
+        let map = Linear {
+            weight: id(tape, "weight"),
+            bias: Some(id(tape, "bias")),
+            low_rank: Some(LowRank { a, b, scale, dropout: 0.0, site: 0 }),
+        };
+        tape.linear(&x[0], &map)
+    });
+}
+
+#[test]
+fn embed_is_torchs() {
+    let case = Case::of("embed");
+    let tokens = case.ids("tokens");
+    case.check(&[], &["table"], |tape, _| tape.embed(&tokens, id(tape, "table")));
+}
+
+#[test]
+fn attention_is_torchs_for_packed_rows_and_for_a_prefix_that_rows_share() {
+    for name in ["attention", "attention_shared_prefix"] {
+        let case = Case::of(name);
+        let list = case.json["segments"].as_array().unwrap();
+        let rows = |segment: &Value| {
+            let start = segment["start"].as_u64().unwrap() as usize;
+            start..start + segment["length"].as_u64().unwrap() as usize
+        };
+        let segments = list.iter().map(|segment| {
+            let parent = segment["parent"].as_u64().map(|parent| rows(&list[parent as usize]));
+            Segment { queries: rows(segment), keys: parent.into_iter().chain([rows(segment)]).collect() }
+        });
+        let layout = Layout { positions: Vec::new(), segments: Arc::new(segments.collect()) };
+        let scale = case.json["scale"].as_f64().unwrap() as f32;
+        let shape = AttentionShape { heads: 4, kv_heads: 2, head_size: 6, scale };
+        case.check(&["q", "k", "v"], &[], |tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
+    }
+}
+
+#[test]
+fn cross_entropy_is_torchs() {
+    // An identity head makes the logits the input; unlabelled rows are not gathered.
+    let case = Case::of("cross_entropy");
+    let labels: Vec<i64> = case.json["labels"].as_array().unwrap().iter().map(|l| l.as_i64().unwrap()).collect();
+    let rows: Vec<u32> = (0..labels.len() as u32).filter(|&row| labels[row as usize] >= 0).collect();
+    let labels: Vec<u32> = labels.into_iter().filter(|&label| label >= 0).map(|label| label as u32).collect();
+    let (v, multiplier) = (9, case.json["logits_multiplier"].as_f64().unwrap() as f32);
+    let identity: Vec<f32> = (0..v * v).map(|i| if i % (v + 1) == 0 { multiplier } else { 0.0 }).collect();
+    let mut params = Params::default();
+    let tensor = Tensor::from_slice(&case.device, v, v, &identity);
+    let head = params.push(Param { name: "head".into(), shape: vec![v, v], tensor, trainable: false });
+    let mut grads = Grads::zeros(&case.device, &params);
+    let mut tape = Tape::training(&case.device, &params);
+    let logits = tape.input(case.tensor("logits"));
+    let wanted = tape.gather(&logits, &rows);
+    let dy = case.numbers("dy")[0];
+    let losses = tape.head_loss(&wanted, head, &labels);
+    case.assert("y", &[losses.iter().sum::<f32>() / labels.len() as f32]);
+    // The gradient of the logits, through the tape from the loss on.
+    let n = labels.len();
+    let mut scaled = Tensor::empty(&case.device, n, v);
+    case.device.copy(tape.logits(&wanted, head, 0..n).view(), scaled.view_mut());
+    case.device.cross_entropy(scaled.view_mut(), v, &labels, Some(dy / n as f32));
+    case.device.scale(scaled.view_mut(), multiplier);
+    let gradient = tape.backward_to(&wanted, scaled, &mut grads, &[&logits]).remove(0).unwrap();
+    case.assert("dlogits", &gradient.to_vec());
+}
