@@ -40,4 +40,5 @@ pub use embed::{embed, embed_backward, gather_rows, scatter_add_rows};
 pub use matmul::{MatMul, matmul, matmul_on_this_thread};
 pub use norm::{add_rms_norm, rms_norm, rms_norm_backward};
 pub use rope::rope;
+pub use simd::instruction_set;
 pub use swiglu::{swiglu, swiglu_backward};

@@ -94,6 +94,19 @@ pub(crate) fn level() -> Level {
     })
 }
 
+/// The instruction set that the kernels have chosen, for people.
+#[must_use]
+pub fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    return match level() {
+        Level::Avx512 => "AVX-512",
+        Level::Avx2 => "AVX2 + FMA",
+        Level::Baseline => "SSE2 (the baseline of x86-64)",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    "the baseline of this processor"
+}
+
 /// Whether there are thirty-two registers of sixteen elements, rather than sixteen smaller ones.
 pub(crate) fn many_registers() -> bool {
     #[cfg(target_arch = "x86_64")]
