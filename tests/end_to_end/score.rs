@@ -85,7 +85,8 @@ fn score(model: &str, rows: &str) -> Vec<Value> {
 #[test]
 fn only_the_completion_counts_behind_the_prompts_own_tokens() {
     let mut like_the_whole_text = 0;
-    for (prompt, completion) in [("天地玄黃，", "宇宙洪荒。"), ("Once upon", " a time"), ("", "好")] {
+    for (prompt, completion) in [("天地玄黃，", "宇宙洪荒。"), ("Once upon", " a time"), ("", "宇宙洪荒")]
+    {
         for model in [LLAMA, QWEN] {
             let pair = &score(model, &json!({"prompt": prompt, "completion": completion}).to_string())[0];
             let prompt_ids = if prompt.is_empty() {

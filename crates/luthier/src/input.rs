@@ -31,7 +31,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, Failure> {
     if pieces.is_empty() {
         return Err(Failure::input(format!("{name} holds no rows; give one JSON object a line")));
     }
-    let row = |(line, value): (usize, Result<Value, String>)| {
+    let row = |(line, value): Numbered| {
         let place = format!("{name}:{line}");
         match value {
             Ok(Value::Object(fields)) => Ok(Row { place, fields }),
@@ -42,8 +42,11 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, Failure> {
     all(pieces.into_iter().map(row))
 }
 
-/// Line (or position in an array) and value of each row.
-pub(crate) fn values(bytes: &[u8]) -> Result<Vec<(usize, Result<Value, String>)>, String> {
+/// Line, or position in an array, and value.
+type Numbered = (usize, Result<Value, String>);
+
+/// The rows of a file's bytes; one that is not JSON does not hide the others.
+pub(crate) fn values(bytes: &[u8]) -> Result<Vec<Numbered>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         format!("not UTF-8 in line {line}; save the file as UTF-8")
@@ -145,7 +148,7 @@ mod tests {
     use super::*;
 
     fn rows(text: &str) -> Vec<Row> {
-        let object = |(line, value): (usize, Result<Value, String>)| match value {
+        let object = |(line, value): Numbered| match value {
             Ok(Value::Object(fields)) => Row { place: format!("a.jsonl:{line}"), fields },
             other => panic!("{other:?}"),
         };

@@ -29,7 +29,7 @@ struct Cli {
 enum Command {
     Run(cmd::run::Args),
     Train(cmd::train::Args),
-    Generate(cmd::generate::Args),
+    Generate(Box<cmd::generate::Args>),
     Score(cmd::score::Args),
     Evaluate(cmd::evaluate::Args),
     Inspect(cmd::inspect::Args),

@@ -15,6 +15,11 @@ const FILES: [(&str, &[u8]); 4] = [
     ("model.safetensors", include_bytes!("../../../pocket/model.safetensors")),
 ];
 
+/// Its size in bytes.
+pub(crate) fn size() -> usize {
+    FILES.iter().map(|(_, bytes)| bytes.len()).sum()
+}
+
 /// The folder where it lies unpacked: `luthier/pocket-HASH` in the user's cache folder (`LUTHIER_CACHE` or
 /// `XDG_CACHE_HOME` choose another), written on first use.
 pub(crate) fn folder() -> Result<PathBuf, Failure> {

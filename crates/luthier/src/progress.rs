@@ -1,5 +1,6 @@
 //! Progress on stderr: a bar with tokens a second and the time left in a terminal, a line now and then elsewhere.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -50,6 +51,17 @@ impl Bar {
 
     pub(crate) fn finish(&self) {
         self.bar.finish();
+    }
+}
+
+/// A bar for rows that several threads count: `(done, total)`.
+pub(crate) fn counter(label: &str) -> impl Fn(usize, usize) + Sync {
+    let (bar, label) = (Mutex::new(None::<Bar>), label.to_owned());
+    move |done, total| {
+        if done.is_multiple_of(500) || done == total {
+            let mut bar = bar.lock().expect("the bar's lock is never poisoned");
+            bar.get_or_insert_with(|| Bar::new(&label, total)).set(done, String::new());
+        }
     }
 }
 

@@ -38,8 +38,11 @@ enum Kind {
 
 use Kind::{Choice, Count, Id, Ids, NotYet, Number, Switch, Texts, Words};
 
-/// Name, kind and help of every parameter, by heading.
-const FLAGS: [(&str, &[(&str, Kind, &str)]); 5] = [
+/// Name, kind and help.
+type Flag = (&'static str, Kind, &'static str);
+
+/// Every parameter, by heading.
+const FLAGS: [(&str, &[Flag]); 5] = [
     (
         "Length",
         &[
