@@ -168,3 +168,29 @@ fn score(model: &Model, run: &Run<'_>, step: &Step) -> Result<HeldOutMetrics, Tr
         eval_rows: rows.len(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gradients_are_clipped_as_torch_clips_them() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../../fixtures/optimisation.json")).unwrap();
+        for case in golden["clip"].as_array().unwrap() {
+            let flat = |field: &str| -> Vec<f64> {
+                let parts = case[field].as_array().unwrap().iter().flat_map(|part| part.as_array().unwrap());
+                parts.map(|x| x.as_f64().unwrap()).collect()
+            };
+            let gradients = flat("gradients");
+            let norm = gradients.iter().map(|g| g * g).sum::<f64>().sqrt();
+            // Two units in the last place: torch's numbers are in single precision.
+            let equal = |a: f64, b: f64| (a - b).abs() <= 2.0 * f64::from(f32::EPSILON) * b.abs();
+            assert!(equal(norm, case["norm"].as_f64().unwrap()), "{norm}");
+            let factor = clip_factor(norm, case["max_norm"].as_f64().unwrap());
+            for (g, clipped) in gradients.iter().zip(flat("clipped")) {
+                assert!(equal(g * factor, clipped), "{} {clipped}", g * factor);
+            }
+        }
+    }
+}

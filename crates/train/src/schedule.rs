@@ -105,6 +105,29 @@ mod tests {
     }
 
     #[test]
+    fn the_rates_equal_those_of_transformers_schedules() {
+        let golden: serde_json::Value =
+            serde_json::from_str(include_str!("../../../fixtures/optimisation.json")).unwrap();
+        let mut compared = 0;
+        for case in golden["schedules"].as_array().unwrap() {
+            let kind = match case["kind"].as_str().unwrap() {
+                // The one of these that has no warm-up, whatever is asked for; ours has.
+                "constant" => continue,
+                "constant_with_warmup" => ScheduleKind::Constant,
+                name => ScheduleKind::from_name(name).unwrap(),
+            };
+            let count = |field: &str| case[field].as_u64().unwrap() as usize;
+            let schedule = Schedule::new(kind, Amount::Count(count("warmup")), count("steps"), 1.0);
+            for (step, golden) in case["rates"].as_array().unwrap().iter().enumerate() {
+                let (rate, golden) = (schedule.learning_rate(step), golden.as_f64().unwrap());
+                assert!((rate - golden).abs() < 1e-11, "{case}: step {step}, {rate}");
+                compared += 1;
+            }
+        }
+        assert_eq!(compared, 192);
+    }
+
+    #[test]
     fn the_rates_equal_those_that_transformers_logged() {
         let shared = std::env::var_os("LUTHIER_SHARED").map_or_else(
             || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
