@@ -1,11 +1,16 @@
 //! The built binary, run as a person runs it, on the models under `fixtures/`.
 //!
-//! `command` is the vocabulary; each other file is a subcommand.
+//! `command` and `task` are the vocabulary; each other file is a subcommand, or a promise about runs.
 
 #![allow(clippy::print_stdout, reason = "says what it skipped")]
 
 mod command;
 mod doctor;
+mod faults;
 mod generate;
 mod inspect;
+mod recipes;
+mod resume;
+mod run;
 mod score;
+mod task;

@@ -2,14 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
+use luthier_corpus::CorpusError;
 use luthier_evaluate::{EvaluateError, Plan, Strategy};
-use luthier_text::TestRow;
-use luthier_train::recipe::{Base, Language, ModelSource, System};
+use luthier_model::ModelError;
+use luthier_text::{TestRow, TextError};
+use luthier_train::recipe::{Base, Language, ModelSource, Source, System, Template};
 use luthier_train::{Recipe, ResolvedRecipe, RunFolder, Setup, TrainError, Tuned, set_up, train_stage};
 
 use crate::cmd::Failure;
 use crate::pocket;
-use crate::progress::{Bar, EvaluationBar, TrainingBar};
+use crate::progress::{EvaluationBar, TrainingBar, counter};
 
 /// Resamples of the bootstrap behind every interval.
 const RESAMPLES: usize = 1000;
@@ -33,15 +35,8 @@ pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<J
         ModelSource::Base(Base::Pocket) => pocket::folder()?,
         _ => PathBuf::new(),
     };
-    let bar = std::sync::Mutex::new(None::<Bar>);
-    let setup = set_up(&recipe, &folder, &pocket, &|done, total| {
-        let mut bar = bar.lock().expect("the bar's lock is never poisoned");
-        let bar = bar.get_or_insert_with(|| Bar::new("rows", total));
-        if done.is_multiple_of(500) || done == total {
-            bar.set(done, String::new());
-        }
-    })
-    .map_err(failure)?;
+    let setup =
+        set_up(&recipe, &folder, &pocket, &counter("rows")).map_err(|error| refusal(error, &written, &recipe))?;
     eprintln!("rows: {}", setup.prepared.ledger.summary());
     for notice in &setup.notices {
         eprintln!("note: {notice}");
@@ -78,10 +73,36 @@ impl Job {
     }
 }
 
+/// What a key of the recipe asks for and cannot be had is told with the key's place.
+fn refusal(error: TrainError, written: &Recipe, recipe: &ResolvedRecipe) -> Failure {
+    let refuse = |key: &str, why: String| Failure::input(written.refuse(key, why));
+    match error {
+        TrainError::Adapter { key, source } => refuse(key, format!("does not fit the model: {source}")),
+        TrainError::Text(TextError::Read { path, cause }) => match key_of(&path, recipe) {
+            Some(key) => refuse(&key, format!("cannot be read: {}: {cause}", path.display())),
+            None => failure(TextError::Read { path, cause }.into()),
+        },
+        error => failure(error),
+    }
+}
+
+/// The key that names this file.
+fn key_of(path: &Path, recipe: &ResolvedRecipe) -> Option<String> {
+    let is_it = |source: &Source| matches!(source, Source::File { path: file, .. } if file.full() == path);
+    let source = recipe.data.sources.iter().position(is_it).map(|at| format!("data.sources[{at}].path"));
+    let template = matches!(&recipe.data.template, Template::File(file) if file.full() == path);
+    source.or_else(|| template.then(|| "data.template".to_owned()))
+}
+
 /// What the user can mend by changing input exits with 2, what broke on the way with 1.
 pub(crate) fn failure(error: TrainError) -> Failure {
     match error {
-        TrainError::Write { .. } | TrainError::NotFinite { .. } | TrainError::Checkpoint { .. } => Failure::run(error),
+        TrainError::Write { .. }
+        | TrainError::NotFinite { .. }
+        | TrainError::Checkpoint { .. }
+        | TrainError::Text(TextError::Write { .. } | TextError::Unbalanced { .. })
+        | TrainError::Corpus(CorpusError::Write { .. })
+        | TrainError::Model(ModelError::Write { .. }) => Failure::run(error),
         _ => Failure::input(error),
     }
 }
