@@ -3,6 +3,8 @@
 use luthier_engine::{Grads, Layout, Tape};
 use luthier_model::{Model, ModelError};
 
+use crate::shared_prefix::{Placed, lay_out};
+
 /// A row as tokens, and which of them are learnt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrainingRow {
@@ -19,36 +21,51 @@ impl TrainingRow {
     }
 }
 
-/// Rows packed for one forward pass: N tokens without padding, n of them predict a labelled one.
+/// Rows packed for one forward pass: N tokens without padding; n times one of them predicts a labelled one.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// N tokens, row behind row.
     pub tokens: Vec<u32>,
     /// Where each row lies.
     pub layout: Layout,
-    /// The n places whose next token is learnt.
+    /// The n places whose next token is learnt; a place that rows share may stand here for each of them.
     pub wanted: Vec<u32>,
     /// Those next tokens.
     pub labels: Vec<u32>,
 }
 
 impl Batch {
-    /// Packs rows in the order given.
+    /// Packs rows; beginnings that several have in common stand once (see `shared_prefix.rs`).
     pub fn pack<'a>(rows: impl IntoIterator<Item = &'a TrainingRow>) -> Self {
-        let mut batch = Self::default();
-        let mut lengths = Vec::new();
-        for row in rows {
-            let start = batch.tokens.len() as u32;
+        let rows: Vec<&TrainingRow> = rows.into_iter().collect();
+        let tokens: Vec<&[u32]> = rows.iter().map(|row| row.tokens.as_slice()).collect();
+        Self::of(&rows, lay_out(&tokens))
+    }
+
+    /// Packs rows end to end, each on its own: the plain twin of [`Batch::pack`].
+    pub fn pack_apart<'a>(rows: impl IntoIterator<Item = &'a TrainingRow>) -> Self {
+        let rows: Vec<&TrainingRow> = rows.into_iter().collect();
+        let mut placed = Placed::default();
+        for row in &rows {
+            let start = placed.tokens.len() as u32;
+            placed.tokens.extend(&row.tokens);
+            placed.places.push((start..placed.tokens.len() as u32).collect());
+        }
+        let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
+        placed.layout = Layout::packed(&lengths);
+        Self::of(&rows, placed)
+    }
+
+    fn of(rows: &[&TrainingRow], placed: Placed) -> Self {
+        let mut batch = Self { tokens: placed.tokens, layout: placed.layout, wanted: Vec::new(), labels: Vec::new() };
+        for (row, places) in rows.iter().zip(&placed.places) {
             for (i, &labelled) in row.labelled.iter().enumerate().skip(1) {
                 if labelled {
-                    batch.wanted.push(start + i as u32 - 1);
+                    batch.wanted.push(places[i - 1]);
                     batch.labels.push(row.tokens[i]);
                 }
             }
-            batch.tokens.extend(&row.tokens);
-            lengths.push(row.tokens.len());
         }
-        batch.layout = Layout::packed(&lengths);
         batch
     }
 
@@ -108,7 +125,7 @@ mod tests {
     fn a_label_is_predicted_from_the_place_before_it_and_never_across_rows() {
         let first = TrainingRow { tokens: vec![7, 8, 9], labelled: vec![true, false, true] };
         let second = TrainingRow { tokens: vec![4, 5], labelled: vec![true, true] };
-        let batch = Batch::pack([&first, &second]);
+        let batch = Batch::pack_apart([&first, &second]);
         assert_eq!(batch.wanted, [1, 3]);
         assert_eq!(batch.labels, [9, 5]);
         assert_eq!(batch.layout.positions, [0, 1, 2, 0, 1]);

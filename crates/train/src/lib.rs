@@ -16,6 +16,7 @@ mod rows;
 mod run;
 pub mod schedule;
 mod setup;
+mod shared_prefix;
 mod stage;
 
 pub use batch::{Batch, TrainingRow, mean_loss};

@@ -12,7 +12,7 @@ use crate::error::TrainError;
 use crate::meter::{HeldOutMetrics, Meter, StepMetrics, peak_memory_bytes};
 use crate::optimiser::Optimiser;
 use crate::plan::{Step, StepPlan};
-use crate::recipe::Train;
+use crate::recipe::{Method, Train};
 use crate::schedule::Schedule;
 
 /// What a run is made of besides the model.
@@ -102,10 +102,16 @@ fn accumulate(model: &Model, run: &Run<'_>, step: &Step, grads: &mut Grads) -> R
     let scale = 1.0 / labels.max(1) as f32;
     let mut loss = 0.0;
     for (number, rows) in step.micro_batches.iter().enumerate() {
-        let batch = Batch::pack(rows.iter().map(|&row| &run.rows[row]));
+        let rows = rows.iter().map(|&row| &run.rows[row]);
+        // Dropout draws anew for every place, so rows that share one would be dropped alike.
+        let batch = if has_dropout(run.options) { Batch::pack_apart(rows) } else { Batch::pack(rows) };
         loss += batch.backward(model, scale, dropout_seed(run.seed, step.number, number), grads)?;
     }
     Ok(loss / labels.max(1) as f64)
+}
+
+fn has_dropout(options: &Train) -> bool {
+    matches!(&options.method, Method::Lora(lora) if lora.dropout > 0.0)
 }
 
 /// One for each micro-batch of each step, whatever was drawn before.
