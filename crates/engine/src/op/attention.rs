@@ -136,11 +136,12 @@ mod tests {
 
     #[test]
     fn gradients_of_a_prefix_that_two_rows_share_agree_with_finite_differences() {
-        // Rows 0..3 are the prefix; rows 3..5 and 5..8 go on from it.
+        // Rows 3..5 and 5..8 go on from the prefix.
+        let prefix = 0..3;
         let segments = vec![
-            Segment { queries: 0..3, keys: vec![0..3] },
-            Segment { queries: 3..5, keys: vec![0..3, 3..5] },
-            Segment { queries: 5..8, keys: vec![0..3, 5..8] },
+            Segment { queries: prefix.clone(), keys: vec![prefix.clone()] },
+            Segment { queries: 3..5, keys: vec![prefix.clone(), 3..5] },
+            Segment { queries: 5..8, keys: vec![prefix, 5..8] },
         ];
         let layout = Layout { positions: vec![0, 1, 2, 3, 4, 3, 4, 5], segments: Arc::new(segments) };
         let shape = shape(2, 1, 4);
