@@ -177,6 +177,21 @@ fn after_a_change_of_the_evaluation_only_what_is_missing_is_computed() {
 }
 
 #[test]
+fn answers_to_other_rows_or_of_other_parameters_are_never_compared() {
+    let folder = Folder::new();
+    let (mut recipe, out) = (Recipe::lora(&rows(&folder)), folder.path("out"));
+    stage("run", &recipe.write(&folder), &out, &[]).succeeds();
+    // The base's answers stay behind; they are of six rows and of three beams.
+    recipe.evaluate =
+        format!("rows = 4\nsystems = [\"tuned\"]\n{}", recipe.evaluate.replace("num_beams = 3", "num_beams = 2"));
+    stage("evaluate", &recipe.write(&folder), &out, &[]).succeeds();
+    let scores = json_file(&format!("{out}/scores.json"));
+    assert_eq!(scores["rows"], 4);
+    assert!(scores["systems"].get("base").is_none() && scores["systems"]["tuned"]["beam3"].is_object());
+    assert!(scores["perplexity"].get("base").is_none() && scores["comparisons"] == serde_json::json!({}));
+}
+
+#[test]
 fn evaluate_before_any_training_scores_the_base_alone_and_says_so() {
     let folder = Folder::new();
     let (recipe, out) = (Recipe::lora(&rows(&folder)).write(&folder), folder.path("out"));

@@ -61,6 +61,15 @@ impl Index {
         self.entries.get(&name(file)).filter(|_| file.is_file())
     }
 
+    /// Takes out a file before it is written anew: killed between the file and its note, a run must not take the new file for
+    /// what the old note says.
+    pub(crate) fn forget(&mut self, file: &Path) -> Result<(), EvaluateError> {
+        match self.entries.remove(&name(file)) {
+            Some(_) => write_json(&self.path, &self.entries),
+            None => Ok(()),
+        }
+    }
+
     /// Notes a file that has just been written.
     pub(crate) fn note(&mut self, file: &Path, entry: Entry) -> Result<(), EvaluateError> {
         self.entries.insert(name(file), entry);

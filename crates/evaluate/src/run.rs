@@ -28,6 +28,8 @@ const FORMAT: &str = "luthier-evaluation-1";
 pub struct Plan<'a> {
     /// Names of [`Metric`]s, and [`PERPLEXITY`]; the first is the one that matters.
     pub metrics: &'a [String],
+    /// The models to compare, of [`SYSTEMS`]; what the folder holds of others, perhaps of earlier parameters, is not scored.
+    pub systems: &'a [&'a str],
     /// Ways of decoding, in the order they are listed.
     pub strategies: &'a [Strategy],
     /// Prompts under way together.
@@ -45,6 +47,11 @@ impl Plan<'_> {
     /// [`MetricError::UnknownMetric`].
     pub fn answer_metrics(&self) -> Result<Vec<Metric>, MetricError> {
         self.metrics.iter().filter(|name| *name != PERPLEXITY).map(|name| name.parse()).collect()
+    }
+
+    /// The systems of the plan, the base first.
+    pub(crate) fn in_order(&self) -> impl Iterator<Item = &'static str> {
+        SYSTEMS.into_iter().filter(|system| self.systems.contains(system))
     }
 
     /// Whether perplexity is among the metrics.
@@ -94,6 +101,7 @@ pub fn evaluate_system(
         let kept = index.entry(&path).is_some_and(|entry| entry.fingerprint == made_from);
         if !kept {
             watch.start(system, PERPLEXITY, rows.len());
+            index.forget(&path)?;
             folder::write_losses(&path, losses(model, rows, TOKENS_PER_PASS)?)?;
             watch.rows(rows.len());
             index.note(&path, Entry { fingerprint: made_from, metrics: Vec::new() })?;
@@ -123,6 +131,9 @@ pub fn evaluate_system(
             }
         };
         score_rows(&metrics, &mut predictions)?;
+        if !kept {
+            index.forget(&path)?;
+        }
         folder::write_predictions(&path, &predictions)?;
         index.note(&path, entry)?;
         watch.finish(system, &strategy.name, kept);

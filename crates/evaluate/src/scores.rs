@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 use crate::bootstrap::resample;
 use crate::perplexity::{RowLoss, token_statistics};
 use crate::{
-    Comparison, EvaluateError, Metric, MetricError, Plan, Prediction, RowStatistics, SYSTEMS, compare_statistics,
-    folder, statistics,
+    Comparison, EvaluateError, Metric, MetricError, Plan, Prediction, RowStatistics, compare_statistics, folder,
+    statistics,
 };
 
 /// strategy -> metric -> something.
@@ -105,7 +105,7 @@ const DEFINITION: &str = "exp of the mean negative natural-log probability over 
     those of the reference answers and of what ends them, each given the true tokens before it";
 
 /// Scores the predictions and losses that are in `dir` and writes `dir/scores.json`, whole or not at all. A system or strategy
-/// without a file is left out.
+/// without a file, and a system that the plan does not name, is left out.
 ///
 /// # Errors
 /// [`EvaluateError::Broken`] and [`EvaluateError::OtherRows`] for a file that is not of these rows; [`MetricError`].
@@ -119,7 +119,7 @@ pub fn score_run(dir: &Path, plan: &Plan<'_>, rows: &[TestRow]) -> Result<Scores
     let mut comparisons: Table<ComparisonCell> = BTreeMap::new();
     for strategy in plan.strategies {
         let mut outputs: Vec<(&str, Vec<String>)> = Vec::new();
-        for system in SYSTEMS {
+        for system in plan.in_order() {
             let path = folder::predictions_path(dir, system, &strategy.name);
             if let Some(predictions) = folder::read_predictions(&path)? {
                 check_rows(&path, &predictions, rows)?;
@@ -206,7 +206,7 @@ fn check_rows(path: &Path, predictions: &[Prediction], rows: &[TestRow]) -> Resu
 fn perplexity(dir: &Path, plan: &Plan<'_>, rows: &[TestRow]) -> Result<Option<Perplexity>, EvaluateError> {
     let mut sides: Vec<(&str, RowStatistics)> = Vec::new();
     let mut tokens = 0;
-    for system in SYSTEMS {
+    for system in plan.in_order() {
         let path = folder::losses_path(dir, system);
         let Some(losses) = folder::read_losses(&path)? else { continue };
         let labels = rows.iter().map(|row| row.example.labelled_tokens());

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use luthier_engine::Device;
 use luthier_evaluate::perplexity::{RowLoss, token_perplexity};
 use luthier_evaluate::{
-    EvaluateError, MetricError, Plan, Strategy, Watch, evaluate_system, losses, predict, score_run, strategy, turn_ends,
+    EvaluateError, MetricError, Plan, SYSTEMS, Strategy, Watch, evaluate_system, losses, predict, score_run, strategy,
+    turn_ends,
 };
 use luthier_generate::FinishReason;
 use luthier_model::{LoraOptions, Model, Targets};
@@ -84,7 +85,7 @@ fn metrics(names: &[&str]) -> Vec<String> {
 }
 
 fn plan<'a>(metrics: &'a [String], strategies: &'a [Strategy]) -> Plan<'a> {
-    Plan { metrics, strategies, batch: 4, seed: 7, resamples: 200 }
+    Plan { metrics, systems: &SYSTEMS, strategies, batch: 4, seed: 7, resamples: 200 }
 }
 
 /// What a watcher was told.

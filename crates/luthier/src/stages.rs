@@ -111,6 +111,7 @@ pub(crate) fn failure(error: TrainError) -> Failure {
 #[derive(Debug)]
 pub(crate) struct Evaluation {
     metrics: Vec<String>,
+    systems: Vec<&'static str>,
     strategies: Vec<Strategy>,
 }
 
@@ -128,6 +129,7 @@ impl Job {
         };
         Ok(Evaluation {
             metrics: evaluate.metrics.iter().map(ToString::to_string).collect(),
+            systems: evaluate.systems.iter().map(|system| system.as_str()).collect(),
             strategies: evaluate.strategies.iter().map(check).collect::<Result<_, _>>()?,
         })
     }
@@ -180,6 +182,7 @@ impl Job {
     fn plan<'a>(&self, evaluation: &'a Evaluation) -> Plan<'a> {
         Plan {
             metrics: &evaluation.metrics,
+            systems: &evaluation.systems,
             strategies: &evaluation.strategies,
             batch: self.recipe.evaluate.batch,
             seed: self.recipe.seed,
