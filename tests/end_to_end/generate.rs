@@ -1,8 +1,10 @@
 //! `luthier generate` gives the tokens and scores of transformers.
 
+use std::process::{Child, Command, Stdio};
+
 use serde_json::{Map, Value, json};
 
-use crate::command::{Folder, LLAMA, QWEN, golden, ids, luthier, luthier_reading, shared};
+use crate::command::{Folder, LLAMA, QWEN, golden, ids, luthier, luthier_reading, repository, shared};
 
 /// The flags of a golden case. What the model's `generation_config.json` would add is switched off: the reference ran without it.
 fn flags(args: &Map<String, Value>) -> Vec<String> {
@@ -224,6 +226,34 @@ fn wrong_input_is_refused_with_its_place() {
         .refuses(&["crates is not a model folder", "config.json"]);
     let adapter = ["generate", "--model", QWEN, "--adapter", LLAMA, "--prompt", "a"];
     luthier(&adapter).refuses(&["adapter_config.json", "whole model"]);
+}
+
+/// Runs with a stdout of the test's own; gives the exit code and stderr.
+fn writing_to(stdout: Stdio, read: impl FnOnce(&mut Child)) -> (Option<i32>, String) {
+    let arguments = ["generate", "--model", LLAMA, "--prompt", "好", "--eos-token-id", "none"];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luthier"));
+    let command = command.args(arguments).current_dir(repository()).stdout(stdout).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    read(&mut child);
+    let output = child.wait_with_output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_reader_that_leaves_early_ends_the_command_quietly() {
+    let (code, stderr) = writing_to(Stdio::piped(), |child| drop(child.stdout.take()));
+    assert_eq!((code, stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn results_that_cannot_be_written_fail_the_run() {
+    let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
+        println!("SKIPPED: a full disk (no /dev/full)");
+        return;
+    };
+    let (code, stderr) = writing_to(full.into(), |_| {});
+    assert_eq!(code, Some(1));
+    assert!(stderr.starts_with("error: cannot write the results: ") && stderr.lines().count() == 1, "{stderr}");
 }
 
 #[test]

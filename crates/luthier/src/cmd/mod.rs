@@ -49,6 +49,6 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        written => written.map_err(Failure::run),
+        written => written.map_err(|error| Failure::run(format!("cannot write the results: {error}"))),
     }
 }
