@@ -82,15 +82,21 @@ pub(crate) fn ids(value: &Value) -> Vec<u64> {
     value.as_array().expect("a list").iter().map(|id| id.as_u64().expect("an id")).collect()
 }
 
-/// Larger models beside the repository, if they are there.
+/// Says what a test runs or skips, past the capture that hides what a passing test prints.
+pub(crate) fn announce(line: &str) {
+    writeln!(std::io::stderr(), "{line}").expect("stderr can be written to");
+}
+
+/// Larger models and data beside the repository, if they are there.
 pub(crate) fn shared(part: &str) -> Option<PathBuf> {
     let beside = repository().join("../shared");
     let shared = std::env::var_os("LUTHIER_SHARED").map_or(beside, PathBuf::from);
     let path = shared.join(part);
     if path.exists() {
+        announce(&format!("RUNNING: on ../shared/{part}"));
         return Some(path);
     }
-    println!("SKIPPED: {part} (no ../shared)");
+    announce(&format!("SKIPPED: {part} (no ../shared)"));
     None
 }
 

@@ -4,7 +4,7 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Map, Value, json};
 
-use crate::command::{Folder, LLAMA, QWEN, golden, ids, luthier, luthier_reading, repository, shared};
+use crate::command::{Folder, LLAMA, QWEN, announce, golden, ids, luthier, luthier_reading, repository, shared};
 
 /// The flags of a golden case. What the model's `generation_config.json` would add is switched off: the reference ran without it.
 fn flags(args: &Map<String, Value>) -> Vec<String> {
@@ -248,7 +248,7 @@ fn a_reader_that_leaves_early_ends_the_command_quietly() {
 #[test]
 fn results_that_cannot_be_written_fail_the_run() {
     let Ok(full) = std::fs::File::options().write(true).open("/dev/full") else {
-        println!("SKIPPED: a full disk (no /dev/full)");
+        announce("SKIPPED: a full disk (no /dev/full)");
         return;
     };
     let (code, stderr) = writing_to(full.into(), |_| {});

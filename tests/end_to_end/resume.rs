@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::command::{Folder, shared};
+use crate::command::{Folder, announce, shared};
 use crate::task::{Recipe, assert_whole, first_and_last_loss, json_lines, outcomes, rows, sha256, spawn, stage, steps};
 
 /// When a process is killed.
@@ -176,7 +176,6 @@ fn a_damaged_checkpoint_is_named_and_the_one_before_it_serves() {
 fn ten_thousand_real_rows_balance_train_and_survive_kill_9() {
     let Some(data) = shared("data/ntu-adl2023-hw3/train.json") else { return };
     let Some(tokenizer) = shared("models/tokenizers/qwen2") else { return };
-    println!("RUNNING: 10,000 rows of ntu-adl2023-hw3 with the qwen2 tokenizer");
     let absolute = |path: &Path| path.canonicalize().expect("it is there").display().to_string();
     let (data, tokenizer) = (absolute(&data), absolute(&tokenizer));
     let recipe = Recipe {
@@ -197,7 +196,7 @@ fn ten_thousand_real_rows_balance_train_and_survive_kill_9() {
     let (recipe, whole, out) = (recipe.write(&folder), folder.path("whole"), folder.path("killed"));
     let started = Instant::now();
     stage("run", &recipe, &whole, &[]).succeeds();
-    println!("a run takes {:.1} s; its rows: {:?}", started.elapsed().as_secs_f64(), outcomes(&whole));
+    announce(&format!("10,000 rows: {:?}", outcomes(&whole)));
     assert_eq!(outcomes(&whole).values().sum::<usize>(), 10_000);
     assert_eq!(json_lines(&format!("{whole}/ledger.jsonl")).last().unwrap()["line"], 10_000);
     let (first, last) = first_and_last_loss(&whole, 3);
@@ -210,5 +209,5 @@ fn ten_thousand_real_rows_balance_train_and_survive_kill_9() {
         assert_eq!(sha256(&format!("{out}/{file}")), sha256(&format!("{whole}/{file}")), "{file}");
     }
     assert_eq!(course(&out), course(&whole));
-    println!("RAN: 10,000 rows, killed and gone on with, {:.1} s in all", started.elapsed().as_secs_f64());
+    announce(&format!("RAN: 10,000 rows, killed and gone on with, {:.1} s in all", started.elapsed().as_secs_f64()));
 }
