@@ -82,7 +82,7 @@ impl Opened {
     }
 }
 
-/// The folder behind a `--model` value.
+/// The folder behind a `--model` value. A folder of the user's that is called pocket is `./pocket`.
 pub(crate) fn model_folder(model: &Path) -> Result<PathBuf, Failure> {
-    if model == Path::new(pocket::NAME) && !model.is_dir() { pocket::folder() } else { Ok(model.to_owned()) }
+    if model == Path::new(pocket::NAME) { pocket::folder() } else { Ok(model.to_owned()) }
 }
