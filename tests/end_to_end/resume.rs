@@ -211,3 +211,23 @@ fn ten_thousand_real_rows_balance_train_and_survive_kill_9() {
     assert_eq!(course(&out), course(&whole));
     announce(&format!("RAN: 10,000 rows, killed and gone on with, {:.1} s in all", started.elapsed().as_secs_f64()));
 }
+
+#[test]
+fn a_folder_in_which_another_process_is_at_work_is_refused() {
+    let folder = Folder::new();
+    let mut recipe = Recipe::lora(&rows(&folder));
+    recipe.train = recipe.train.replace("steps = 30", "steps = 4000");
+    let (recipe, out) = (recipe.write(&folder), folder.path("out"));
+    let mut child = spawn("train", &recipe, &out);
+    let started = Instant::now();
+    while std::fs::read(format!("{out}/metrics.jsonl")).map_or(0, |text| count_lines(&text)) < 2 {
+        assert!(
+            !has_ended(&mut child) && started.elapsed() < Duration::from_secs(60),
+            "the first process does not train"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    stage("train", &recipe, &out, &[]).refuses(&[&out, "another luthier is at work"]);
+    child.kill().expect("a process of our own can be killed");
+    child.wait().expect("it ends");
+}

@@ -1,5 +1,6 @@
 //! The stages of a run, as `run`, `train` and `evaluate` use them.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use luthier_corpus::CorpusError;
@@ -23,6 +24,28 @@ pub(crate) struct Job {
     pub(crate) recipe: ResolvedRecipe,
     pub(crate) folder: RunFolder,
     pub(crate) setup: Setup,
+    /// Held until the job ends.
+    _lock: Option<File>,
+}
+
+/// What `run` and `train` are told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RunArgs {
+    /// The recipe, a TOML file
+    recipe: PathBuf,
+    /// The run folder; runs/NAME by default
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Removes the run that is in the folder and starts anew
+    #[arg(long)]
+    overwrite: bool,
+}
+
+impl RunArgs {
+    /// Prepares the run.
+    pub(crate) fn open(&self) -> Result<Job, Failure> {
+        open(&self.recipe, self.out.as_deref(), self.overwrite)
+    }
 }
 
 /// Reads a recipe and prepares its run in `out`, by default `runs/NAME`.
@@ -31,6 +54,8 @@ pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<J
     let recipe = written.resolve();
     let dir = out.map_or_else(|| PathBuf::from("runs").join(&recipe.name), Path::to_owned);
     let folder = RunFolder::open(&dir, overwrite).map_err(failure)?;
+    // A folder that is there is locked before anything in it changes; a new one as soon as it is there.
+    let early = folder.lock().map_err(failure)?;
     let pocket = match recipe.model.source {
         ModelSource::Base(Base::Pocket) => pocket::folder()?,
         _ => PathBuf::new(),
@@ -41,7 +66,11 @@ pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<J
     for notice in &setup.notices {
         eprintln!("note: {notice}");
     }
-    Ok(Job { written, recipe, folder, setup })
+    let _lock = match early {
+        Some(lock) => Some(lock),
+        None => folder.lock().map_err(failure)?,
+    };
+    Ok(Job { written, recipe, folder, setup, _lock })
 }
 
 impl Job {

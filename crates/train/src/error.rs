@@ -70,6 +70,12 @@ pub enum TrainError {
         /// Loss or gradient norm.
         what: &'static str,
     },
+    /// Two processes want the same folder.
+    #[error("another luthier is at work in {}; wait for it to end, or give another --out folder", path.display())]
+    Busy {
+        /// The folder.
+        path: PathBuf,
+    },
     /// The output folder holds something that is no run.
     #[error("{} holds files that are no run of luthier; give another --out folder", path.display())]
     NotARun {

@@ -1,5 +1,6 @@
 //! The run folder: whose it is, and what stands in it.
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -63,6 +64,19 @@ impl RunFolder {
     /// The folder's path.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Keeps other processes out of the folder for as long as the result lives.
+    ///
+    /// # Errors
+    /// When another process is at work in it.
+    pub fn lock(&self) -> Result<Option<File>, TrainError> {
+        // A system that cannot open or lock a folder leaves it open to all.
+        let Ok(dir) = File::open(&self.dir) else { return Ok(None) };
+        match dir.try_lock() {
+            Err(TryLockError::WouldBlock) => Err(TrainError::Busy { path: self.dir.clone() }),
+            _ => Ok(Some(dir)),
+        }
     }
 
     /// A path inside.

@@ -1,12 +1,10 @@
 //! `luthier run`: a recipe from its rows to its report.
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 use luthier_train::recipe::System;
 
 use super::{Failure, print};
-use crate::stages;
+use crate::stages::RunArgs;
 
 /// Does all that a recipe says: rows, base scores, training, tuned scores, report
 ///
@@ -20,18 +18,12 @@ use crate::stages;
     predictions/   every answer                       report.html    the page to show\n\n\
     `luthier recipe` lists every key a recipe may have.")]
 pub(crate) struct Args {
-    /// The recipe, a TOML file
-    recipe: PathBuf,
-    /// The run folder; runs/NAME by default
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Removes the run that is in the folder and starts anew
-    #[arg(long)]
-    overwrite: bool,
+    #[command(flatten)]
+    job: RunArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut job = stages::open(&args.recipe, args.out.as_deref(), args.overwrite)?;
+    let mut job = args.job.open()?;
     let evaluation = job.evaluation()?;
     if job.compares(System::Base) {
         job.answer(&evaluation, System::Base)?;

@@ -1,11 +1,9 @@
 //! `luthier train`: the training stage alone.
 
-use std::path::PathBuf;
-
 use clap::Args as ClapArgs;
 
 use super::{Failure, print};
-use crate::stages;
+use crate::stages::RunArgs;
 
 /// Trains what a recipe says, without evaluation and report
 ///
@@ -15,18 +13,12 @@ use crate::stages;
 #[command(after_help = "Example:\n  luthier train recipes/quickstart.toml --out runs/quickstart\n\n\
     `luthier recipe` lists every key a recipe may have.")]
 pub(crate) struct Args {
-    /// The recipe, a TOML file
-    recipe: PathBuf,
-    /// The run folder; runs/NAME by default
-    #[arg(long, value_name = "DIR")]
-    out: Option<PathBuf>,
-    /// Removes the run that is in the folder and starts anew
-    #[arg(long)]
-    overwrite: bool,
+    #[command(flatten)]
+    job: RunArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut job = stages::open(&args.recipe, args.out.as_deref(), args.overwrite)?;
+    let mut job = args.job.open()?;
     let tuned = job.train()?;
     print(&format!("{}\n", tuned.dir().display()))
 }
