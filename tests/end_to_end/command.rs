@@ -1,9 +1,9 @@
 //! Running the binary, the fixtures it runs on, and what can be said of the outcome.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use luthier_fixtures::{json, repository};
 use serde_json::Value;
 
 /// How a command ended.
@@ -62,42 +62,13 @@ impl Outcome {
     }
 }
 
-/// The repository's root.
-pub(crate) fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
 /// The models under `fixtures/models`; all have goldens, these two a tokenizer.
 pub(crate) const LLAMA: &str = "fixtures/models/llama-mha-untied";
 pub(crate) const QWEN: &str = "fixtures/models/qwen2-bias-tied";
 
 /// What the Python reference computes for a fixture model.
 pub(crate) fn golden(model: &str) -> Value {
-    let text = std::fs::read_to_string(repository().join(model).join("golden.json")).expect("a fixture");
-    serde_json::from_str(&text).expect("goldens are JSON")
-}
-
-/// A JSON list of token ids.
-pub(crate) fn ids(value: &Value) -> Vec<u64> {
-    value.as_array().expect("a list").iter().map(|id| id.as_u64().expect("an id")).collect()
-}
-
-/// Says what a test runs or skips, past the capture that hides what a passing test prints.
-pub(crate) fn announce(line: &str) {
-    writeln!(std::io::stderr(), "{line}").expect("stderr can be written to");
-}
-
-/// Larger models and data beside the repository, if they are there.
-pub(crate) fn shared(part: &str) -> Option<PathBuf> {
-    let beside = repository().join("../shared");
-    let shared = std::env::var_os("LUTHIER_SHARED").map_or(beside, PathBuf::from);
-    let path = shared.join(part);
-    if path.exists() {
-        announce(&format!("RUNNING: on ../shared/{part}"));
-        return Some(path);
-    }
-    announce(&format!("SKIPPED: {part} (no ../shared)"));
-    None
+    json(&repository().join(model).join("golden.json"))
 }
 
 /// A folder of the test's own, gone when it ends.

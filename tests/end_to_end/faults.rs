@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use luthier_fixtures::repository;
 use serde_json::Value;
 
-use crate::command::{Folder, luthier, repository};
+use crate::command::{Folder, luthier};
 use crate::task::{
     Recipe, assert_whole, files, good_rows, json_file, json_lines, outcomes, rows, sha256, stage, steps,
 };

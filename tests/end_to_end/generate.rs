@@ -2,9 +2,10 @@
 
 use std::process::{Child, Command, Stdio};
 
+use luthier_fixtures::{announce, ids, repository, shared};
 use serde_json::{Map, Value, json};
 
-use crate::command::{Folder, LLAMA, QWEN, announce, golden, ids, luthier, luthier_reading, repository, shared};
+use crate::command::{Folder, LLAMA, QWEN, golden, luthier, luthier_reading};
 
 /// The flags of a golden case. What the model's `generation_config.json` would add is switched off: the reference ran without it.
 fn flags(args: &Map<String, Value>) -> Vec<String> {
@@ -278,14 +279,13 @@ fn spoilt_model_folders_are_refused_by_name() {
 #[test]
 fn stories260k_tells_the_golden_story() {
     let Some(root) = shared("models/stories260K") else { return };
-    let text = std::fs::read_to_string(root.join("golden/hf_generate.json")).unwrap();
-    let golden: Value = serde_json::from_str(&text).unwrap();
+    let golden = luthier_fixtures::json(&root.join("golden/hf_generate.json"));
     let case =
         golden["generate"].as_array().unwrap().iter().find(|case| case["name"] == "greedy").expect("a greedy case");
     let prompt = &golden["prompt_ids"][case["prompt"].as_u64().unwrap() as usize];
     let model = root.join("hf").display().to_string();
     let new = case["args"]["max_new_tokens"].to_string();
     let line = &generate(&model, &["--max-new-tokens".into(), new], &json!({"tokens": prompt}).to_string())[0];
-    let whole: Vec<u64> = ids(prompt).into_iter().chain(ids(&line["outputs"][0]["tokens"])).collect();
+    let whole: Vec<u32> = ids(prompt).into_iter().chain(ids(&line["outputs"][0]["tokens"])).collect();
     assert_eq!(whole, ids(&case["sequences"][0]));
 }

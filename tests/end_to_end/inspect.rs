@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use luthier_fixtures::{ids, repository, shared};
 use serde_json::{Value, json};
 
-use crate::command::{Folder, LLAMA, QWEN, golden, ids, luthier, repository, shared};
+use crate::command::{Folder, LLAMA, QWEN, golden, luthier};
 
 fn recipe(folder: &Folder, rows: &str, more: &str) -> String {
     folder.write("rows.jsonl", rows);
@@ -35,7 +36,7 @@ fn rows_are_the_tokens_and_labels_of_the_chat_template() {
     for row in &rows {
         let (tokens, labelled) = (ids(&row["tokens"]), row["labelled"].as_array().unwrap());
         assert_eq!(tokens.len(), labelled.len());
-        let learnt: Vec<u64> =
+        let learnt: Vec<u32> =
             tokens.iter().zip(labelled).filter(|(_, labelled)| **labelled == true).map(|(id, _)| *id).collect();
         assert_eq!(learnt.last(), Some(&2), "the end-of-turn is learnt");
         assert!(learnt.len() > 5 && learnt.len() < tokens.len());

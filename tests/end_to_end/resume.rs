@@ -4,9 +4,10 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
+use luthier_fixtures::{announce, shared};
 use serde_json::Value;
 
-use crate::command::{Folder, announce, shared};
+use crate::command::Folder;
 use crate::task::{Recipe, assert_whole, first_and_last_loss, json_lines, outcomes, rows, sha256, spawn, stage, steps};
 
 /// When a process is killed.

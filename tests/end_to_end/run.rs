@@ -1,8 +1,9 @@
 //! `luthier run` and its stages: what the run folder holds, what a second run does, and what is refused.
 
+use luthier_fixtures::repository;
 use serde_json::Value;
 
-use crate::command::{Folder, QWEN, luthier, luthier_reading, repository};
+use crate::command::{Folder, QWEN, luthier, luthier_reading};
 use crate::task::{
     Recipe, assert_whole, files, first_and_last_loss, json_file, json_lines, outcomes, rows, sha256, stage, steps,
 };

@@ -1,8 +1,9 @@
 //! `luthier score` gives the log-probabilities of the Python reference.
 
+use luthier_fixtures::{ids, shared};
 use serde_json::{Value, json};
 
-use crate::command::{Folder, LLAMA, QWEN, golden, ids, luthier, luthier_reading, shared};
+use crate::command::{Folder, LLAMA, QWEN, golden, luthier, luthier_reading};
 
 fn close(a: &Value, b: f64) -> bool {
     a.as_f64().is_some_and(|a| (a - b).abs() <= 1e-4 * b.abs().max(1.0))
@@ -117,12 +118,12 @@ fn a_chat_counts_the_answer_and_its_end_of_turn_behind_the_template() {
     let scored =
         luthier_reading(rows, &["score", "--model", QWEN, "--input", "-", "--chat", "--json"]).succeeds().json_lines();
     assert_eq!(scored[0], scored[1]);
-    let counted = |line: &Value| -> Vec<u64> {
-        let pairs = line["tokens"].as_array().unwrap().iter().zip(line["logprobs"].as_array().unwrap());
-        pairs.filter(|(_, logprob)| !logprob.is_null()).map(|(id, _)| id.as_u64().unwrap()).collect()
+    let counted = |line: &Value| -> Vec<u32> {
+        let pairs = ids(&line["tokens"]).into_iter().zip(line["logprobs"].as_array().unwrap());
+        pairs.filter(|(_, logprob)| !logprob.is_null()).map(|(id, _)| id).collect()
     };
     let answer = luthier_reading("{\"text\": \"很好。\"}", &["score", "--model", QWEN, "--input", "-", "--json"]);
-    let mut expected: Vec<u64> = ids(&answer.succeeds().json_lines()[0]["tokens"]);
+    let mut expected = ids(&answer.succeeds().json_lines()[0]["tokens"]);
     expected.push(2); // <|im_end|>
     assert_eq!(counted(&scored[0]), expected);
 }
@@ -176,13 +177,12 @@ fn wrong_rows_are_named_with_line_and_field_before_anything_is_printed() {
 #[test]
 fn stories260k_gives_the_reference_log_probabilities() {
     let Some(root) = shared("models/stories260K") else { return };
-    let text = std::fs::read_to_string(root.join("golden/hf_generate.json")).unwrap();
-    let golden: Value = serde_json::from_str(&text).unwrap();
+    let golden = luthier_fixtures::json(&root.join("golden/hf_generate.json"));
     let nll = &golden["nll"];
     let model = root.join("hf").display().to_string();
     let line = &score(&model, &json!({"text": nll["text"]}).to_string())[0];
     assert_eq!(line["tokens"], nll["ids"]);
-    let expected: Vec<f64> = nll["token_logprobs"].as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect();
+    let expected = luthier_fixtures::numbers(&nll["token_logprobs"]);
     assert_eq!(line["logprobs"].as_array().unwrap().len(), expected.len() + 1);
     for (i, expected) in expected.iter().enumerate() {
         let got = line["logprobs"][i + 1].as_f64().unwrap();

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use luthier_fixtures::repository;
 use serde_json::{Value, json};
 
-use crate::command::{Folder, Outcome, QWEN, luthier, repository};
+use crate::command::{Folder, Outcome, QWEN, luthier};
 
 /// A recipe as its sections, each of which a test may write otherwise.
 #[derive(Debug, Clone)]
@@ -98,8 +99,7 @@ pub(crate) fn spawn(command: &str, recipe: &str, out: &str) -> Child {
 /// The JSON of a file.
 #[track_caller]
 pub(crate) fn json_file(path: &str) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{path}: {error}"));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+    luthier_fixtures::json(Path::new(path))
 }
 
 /// The JSON of each line of a file; every line must be whole.

@@ -13,9 +13,7 @@ const TOKENIZERS: [Tokenizer; 4] = [Tokenizer::V13a, Tokenizer::Zh, Tokenizer::C
 const CHRFS: [(&str, Chrf); 2] = [("chrf", Chrf::Plain), ("chrf++", Chrf::PlusPlus)];
 
 fn golden() -> Value {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/metrics/golden.json");
-    let text = std::fs::read_to_string(path).expect("the fixture is part of the repository");
-    serde_json::from_str(&text).expect("the fixture is JSON")
+    luthier_fixtures::json(&luthier_fixtures::repository().join("fixtures/metrics/golden.json"))
 }
 
 fn rows(golden: &Value) -> Vec<&Value> {

@@ -1,13 +1,13 @@
 //! The metrics against golden scores of real model outputs and of a parallel corpus, which lie beside the repository
 //! and not in it: skipped loudly where they are absent.
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use luthier_evaluate::bleu::{corpus_bleu, sentence_bleu};
 use luthier_evaluate::chrf::{Chrf, corpus_chrf, sentence_chrf};
 use luthier_evaluate::rouge::{Rouge, Unit, rouge_l, rouge_n};
 use luthier_evaluate::{Metric, Tokenizer, compare, score};
+use luthier_fixtures::{announce, json, shared_for};
 use serde_json::Value;
 
 const SYSTEMS: [&str; 2] = ["prediction_neil.json", "prediction_brian.json"];
@@ -15,27 +15,6 @@ const TOLERANCE: f64 = 1e-9;
 
 /// ROUGE of a prediction and its reference.
 type Measure = fn(&str, &str) -> Rouge;
-
-/// Past the capture of the test harness: what ran and what did not must be seen.
-fn announce(line: &str) {
-    writeln!(std::io::stderr(), "{line}").expect("stderr can be written to");
-}
-
-fn shared(folder: &str, what: &str) -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let root = std::env::var_os("LUTHIER_SHARED").map_or_else(beside, PathBuf::from);
-    let folder = root.join("data").join(folder);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    announce(&format!("SKIPPED: {what} (no ../shared)"));
-    None
-}
-
-fn json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
 
 /// Outputs of a file of rows with an `output` each.
 fn outputs(path: &Path) -> Vec<String> {
@@ -71,7 +50,7 @@ impl Ledger {
 
 #[test]
 fn scores_of_real_predictions_equal_the_golden_ones() {
-    let Some(folder) = shared("ntu-adl2023-hw3", "golden scores of two real prediction files") else {
+    let Some(folder) = shared_for("data/ntu-adl2023-hw3", "golden scores of two real prediction files") else {
         return;
     };
     let golden = json(&folder.join("metrics_golden.json"));
@@ -154,10 +133,10 @@ fn check_by_name(ledger: &mut Ledger, predictions: &[String], references: &[Stri
 
 #[test]
 fn a_parallel_corpus_tokenizes_and_scores_as_golden() {
-    let Some(folder) = shared("ud-pud-zh-en", "tokenizer outputs and scores on PUD") else {
+    let Some(folder) = shared_for("data/ud-pud-zh-en", "tokenizer outputs and scores on PUD") else {
         return;
     };
-    let Some(golden) = shared("ntu-adl2023-hw3", "tokenizer outputs and scores on PUD") else {
+    let Some(golden) = shared_for("data/ntu-adl2023-hw3", "tokenizer outputs and scores on PUD") else {
         return;
     };
     let golden = &json(&golden.join("metrics_golden.json"))["pud"];
@@ -192,7 +171,7 @@ fn a_parallel_corpus_tokenizes_and_scores_as_golden() {
 
 #[test]
 fn the_better_of_two_real_systems_is_found_so_by_the_bootstrap() {
-    let Some(folder) = shared("ntu-adl2023-hw3", "paired bootstrap on two real prediction files") else {
+    let Some(folder) = shared_for("data/ntu-adl2023-hw3", "paired bootstrap on two real prediction files") else {
         return;
     };
     let references = outputs(&folder.join("public_test.json"));

@@ -11,6 +11,7 @@ use luthier_evaluate::{
     EvaluateError, MetricError, Plan, SYSTEMS, Strategy, Watch, evaluate_system, losses, predict, score_run, strategy,
     turn_ends,
 };
+use luthier_fixtures::json;
 use luthier_generate::FinishReason;
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_text::{Message, Renderer, Template, TestRow, Tokenizer, TrainOn};
@@ -32,7 +33,7 @@ struct Bench {
 }
 
 fn fixture() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models/qwen2-bias-tied")
+    luthier_fixtures::model("qwen2-bias-tied")
 }
 
 fn bench() -> Bench {
@@ -116,10 +117,6 @@ impl Watch for Heard {
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     let entries = fs::read_dir(dir.join("predictions")).unwrap().map(|entry| entry.unwrap().path());
     entries.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(&path).unwrap())).collect()
-}
-
-fn json_file(path: &Path) -> Value {
-    serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
 #[test]
@@ -413,5 +410,5 @@ fn a_fresh_adapter_scores_as_the_base_does() {
     }
     let perplexity = scores.perplexity.unwrap();
     assert!((perplexity.base.unwrap() / perplexity.tuned.unwrap() - 1.0).abs() < 1e-6);
-    assert_eq!(json_file(&dir.path().join("scores.json"))["resamples"], 200);
+    assert_eq!(json(&dir.path().join("scores.json"))["resamples"], 200);
 }

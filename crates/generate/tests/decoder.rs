@@ -1,11 +1,12 @@
 //! The project's decoder under every search: tokens and scores of transformers on the repository's fixtures, and on the
 //! tiny random models beside it.
 
-#![allow(clippy::print_stdout, reason = "says how many cases it ran, and what it skipped")]
+#![allow(clippy::print_stdout, reason = "says how many cases it ran")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use luthier_engine::Device;
+use luthier_fixtures::{ids, json, shared_for};
 use luthier_generate::{Chain, Feed, FinishReason, GenerationOptions, Generator, Resolved, StepModel, softmax};
 use luthier_model::{Model, Session};
 use serde_json::{Map, Value};
@@ -18,22 +19,8 @@ const FIXTURES: [&str; 5] = [
     "qwen2-untied-odd",
 ];
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
-}
-
-fn tiny_random(name: &str) -> PathBuf {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
-    let shared = std::env::var_os("LUTHIER_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    shared.join("models/tiny-random").join(name)
-}
-
 fn golden(folder: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(folder.join("golden.json")).unwrap()).unwrap()
-}
-
-fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+    json(&folder.join("golden.json"))
 }
 
 fn rows(value: &Value) -> Vec<Vec<u32>> {
@@ -62,8 +49,8 @@ fn differs(case: &Value, outputs: &[luthier_generate::Output]) -> Option<String>
 fn every_golden_case_of_the_fixtures_comes_out_alone_and_among_others() {
     let (mut run, mut beams, mut wrong) = (0, 0, Vec::new());
     for name in FIXTURES {
-        let model = Model::load(&fixture(name), &Device::cpu()).unwrap();
-        let golden = golden(&fixture(name));
+        let model = Model::load(&luthier_fixtures::model(name), &Device::cpu()).unwrap();
+        let golden = golden(&luthier_fixtures::model(name));
         let cases = golden["generate"].as_array().unwrap();
         let prompts: Vec<Vec<u32>> =
             golden["rows"].as_array().unwrap().iter().map(|row| ids(&row["input_ids"])).collect();
@@ -93,8 +80,8 @@ fn every_golden_case_of_the_fixtures_comes_out_alone_and_among_others() {
 fn warpers_on_the_decoders_own_logits_keep_what_transformers_keeps() {
     let mut checked = 0;
     for name in FIXTURES {
-        let model = Model::load(&fixture(name), &Device::cpu()).unwrap();
-        let golden = golden(&fixture(name));
+        let model = Model::load(&luthier_fixtures::model(name), &Device::cpu()).unwrap();
+        let golden = golden(&luthier_fixtures::model(name));
         let row = ids(&golden["rows"][golden["warpers_row"].as_u64().unwrap() as usize]["input_ids"]);
         let mut session = Session::new(&model);
         let sequence = StepModel::start(&mut session);
@@ -122,13 +109,10 @@ fn warpers_on_the_decoders_own_logits_keep_what_transformers_keeps() {
 
 #[test]
 fn the_tiny_random_models_continue_a_padded_batch_and_search_as_transformers_does() {
+    let Some(root) = shared_for("models/tiny-random", "generation of three tiny random models") else { return };
     let (mut greedy, mut searches) = (0, 0);
     for name in ["llama", "llama3-rope-scaled-gqa", "qwen2"] {
-        let folder = tiny_random(name);
-        if !folder.is_dir() {
-            println!("SKIPPED: generation of tiny-random {name} (no ../shared)");
-            continue;
-        }
+        let folder = root.join(name);
         let (model, golden) = (Model::load(&folder, &Device::cpu()).unwrap(), golden(&folder));
         let merged = |table: Value| {
             let user = GenerationOptions::from_table(table.as_object().unwrap()).unwrap();

@@ -1,36 +1,18 @@
 //! The 128 cases that transformers 4.46.3 generated with stories260K, its warpers on real logits, and transformers 4.35.2's beams.
-//!
 
-#![allow(clippy::print_stdout, reason = "says how many cases it ran, and what it skipped")]
-
-use std::path::PathBuf;
+#![allow(clippy::print_stdout, reason = "says how many cases it ran")]
 
 use luthier_engine::Device;
+use luthier_fixtures::{ids, json, numbers, shared_for};
 use luthier_generate::{BeamLength, Chain, GenerationOptions, Generator, OptionsError, Resolved, softmax, warper};
 use luthier_model::{Model, Session};
 use serde_json::{Map, Value};
 
-/// The folder of real models and data beside the repository, if it is there.
-fn stories() -> Option<PathBuf> {
-    let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared");
-    let shared = std::env::var_os("LUTHIER_SHARED").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    let folder = shared.join("models/stories260K");
-    folder.is_dir().then_some(folder)
-}
-
-/// Runs a check over the golden file, or says that it was skipped.
+/// Runs a check over the golden file, where it is.
 fn with_golden(name: &str, what: &str, check: impl Fn(&Value, &Model)) {
-    let Some(folder) = stories() else {
-        println!("SKIPPED: {what} (no ../shared)");
-        return;
-    };
-    let text = std::fs::read_to_string(folder.join("golden").join(name)).unwrap();
+    let Some(folder) = shared_for("models/stories260K", what) else { return };
     let model = Model::load(&folder.join("hf"), &Device::cpu()).unwrap();
-    check(&serde_json::from_str(&text).unwrap(), &model);
-}
-
-fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+    check(&json(&folder.join("golden").join(name)), &model);
 }
 
 fn rows(value: &Value) -> Vec<Vec<u32>> {
@@ -183,8 +165,7 @@ fn warpers_keep_the_tokens_and_give_the_probabilities_of_transformers() {
             let name = pipeline["pipeline"].as_str().unwrap();
             for row in pipeline["rows"].as_array().unwrap() {
                 let logits = &golden["forward_last_logits"][row["row"].as_u64().unwrap() as usize]["last_logits"];
-                let mut scores: Vec<f32> =
-                    logits.as_array().unwrap().iter().map(|l| l.as_f64().unwrap() as f32).collect();
+                let mut scores: Vec<f32> = numbers(logits).into_iter().map(|logit| logit as f32).collect();
                 warp(name, pipeline["args"].as_object().unwrap(), &mut scores);
                 let kept: Vec<u32> = (0..512).filter(|&id| scores[id as usize] > f32::NEG_INFINITY).collect();
                 match row["kept"].as_u64() {

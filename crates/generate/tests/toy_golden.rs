@@ -2,16 +2,13 @@
 
 mod toy;
 
+use luthier_fixtures::ids;
 use luthier_generate::{Chain, GenerationOptions, Generator};
 use serde_json::Value;
 use toy::{Toy, logit};
 
 fn golden() -> Value {
     serde_json::from_str(include_str!("fixtures/toy_golden.json")).unwrap()
-}
-
-fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
 }
 
 fn number(case: &Value, key: &str) -> u32 {

@@ -1,20 +1,21 @@
 //! LoRA adapters: attached, loaded from PEFT's files, merged, detached, saved and loaded again.
 
-#![allow(clippy::print_stdout, reason = "says which adapters it ran with")]
+#![allow(clippy::print_stdout, reason = "says how close the losses came")]
 
 mod fixture;
 
 use std::fs;
 use std::path::Path;
 
-use fixture::{bits, json, largest_difference, logits, repository, shared, text};
+use fixture::{bits, largest_difference, logits, text};
 use luthier_engine::{Device, Layout, Tape};
+use luthier_fixtures::{ids, json, repository, shared};
 use luthier_model::{LoraOptions, Model, Targets};
 use serde_json::Value;
 
 /// Mean loss over the labelled tokens of a golden row.
 fn loss(model: &Model, row: &Value) -> f64 {
-    let tokens: Vec<u32> = row["input_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+    let tokens = ids(&row["input_ids"]);
     let labels = row["labels"].as_array().unwrap().iter().map(|label| label.as_i64().unwrap());
     let pairs: Vec<(u32, u32)> =
         (0u32..).zip(labels.skip(1)).filter(|(_, l)| *l >= 0).map(|(i, l)| (i, l as u32)).collect();
@@ -108,7 +109,6 @@ fn peft_adapters_give_the_golden_losses_before_and_after_training_and_merged() {
         let golden = json(&root.join("golden.json"));
         for run in ["lora_qv", "rslora_all", "lora_all_continued"] {
             let what = format!("{name} {run}");
-            println!("RUNNING {what}");
             let numbers = &golden["runs"][run];
             let mut model = fixture::model(name);
             model.load_adapter(&root.join(numbers["initial"].as_str().unwrap())).unwrap();

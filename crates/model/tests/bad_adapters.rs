@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use fixture::{Stored, assert_says, copy_of, edit_json, edit_tensors, folder, repository};
+use fixture::{Stored, assert_says, copy_of, edit_json, edit_tensors, folder};
+use luthier_fixtures::repository;
 use luthier_model::{LoraOptions, Targets};
 use safetensors::Dtype;
 use serde_json::{Value, json};

@@ -143,7 +143,8 @@ fn a_config_with_absurd_sizes_is_refused_before_anything_is_allocated() {
 
 #[test]
 fn fresh_weights_of_absurd_sizes_are_refused() {
-    let mut config = fixture::json(&folder("qwen2-bias-tied").join("config.json")).as_object().unwrap().clone();
+    let mut config =
+        luthier_fixtures::json(&folder("qwen2-bias-tied").join("config.json")).as_object().unwrap().clone();
     for (field, size) in [("hidden_size", 1 << 27), ("vocab_size", 1 << 27), ("intermediate_size", 1 << 27)] {
         config.insert(field.to_owned(), json!(size));
     }

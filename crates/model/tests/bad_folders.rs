@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use fixture::{Stored, assert_says, copy_of, edit_tensors, folder, refused, repository};
+use fixture::{Stored, assert_says, copy_of, edit_tensors, folder, refused};
 use luthier_engine::Device;
+use luthier_fixtures::repository;
 use luthier_model::{Model, SaveDtype};
 use safetensors::Dtype;
 use serde_json::{Value, json};
@@ -36,7 +37,6 @@ fn a_file_cut_off_anywhere_is_an_error_that_names_it() {
         let error = Model::load(copy.path(), &Device::cpu()).expect_err("a part is missing");
         assert_says(&error, &["model.safetensors", "truncated"]);
     }
-    println!("RUNNING {} cuts", cuts.len());
     fs::write(&path, [&whole[..], b"more"].concat()).unwrap();
     refused(copy.path(), &["model.safetensors", "4 bytes that belong to no tensor"]);
 }
@@ -59,7 +59,6 @@ fn a_damaged_header_never_panics() {
             errors += 1;
         }
     }
-    println!("RUNNING {tries} damaged headers: {errors} errors");
     // A flip inside the metadata, or between the types of 16 bits, still makes a readable file.
     assert!(errors > tries * 9 / 10, "{errors} of {tries}");
 }
@@ -146,7 +145,7 @@ fn bad_shards_and_indices_are_refused() {
     let copy = copy_of(&folder("qwen2-untied-odd"));
     let index = copy.path().join("model.safetensors.index.json");
     let whole = fs::read(&index).unwrap();
-    let map = fixture::json(&index)["weight_map"].as_object().unwrap().clone();
+    let map = luthier_fixtures::json(&index)["weight_map"].as_object().unwrap().clone();
     let norm = "model.norm.weight";
     let with = |weight_map: Value, wanted: &[&str]| {
         fs::write(&index, json!({ "weight_map": weight_map }).to_string()).unwrap();

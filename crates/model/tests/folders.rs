@@ -7,9 +7,10 @@ mod fixture;
 use std::fs;
 use std::path::Path;
 
-use fixture::{Stored, bits, copy_of, edit_json, edit_tensors, folder, json, logits, text};
+use fixture::{Stored, bits, copy_of, edit_json, edit_tensors, folder, logits, text};
 use half::{bf16, f16};
 use luthier_engine::Device;
+use luthier_fixtures::json;
 use luthier_model::{Model, SaveDtype};
 use serde_json::json;
 

@@ -1,23 +1,13 @@
 //! The decoder against transformers: logits, hidden states, losses and the gradient of every parameter.
 
-#![allow(clippy::print_stdout, reason = "says which models it ran with")]
-
-mod fixture;
+#![allow(clippy::print_stdout, reason = "a failure shows which model it was")]
 
 use std::path::Path;
 
-use fixture::{json, repository, shared};
 use luthier_engine::{Device, Grads, Layout, Tape};
+use luthier_fixtures::{ids, json, numbers, repository, shared};
 use luthier_model::Model;
 use serde_json::Value;
-
-fn ids(value: &Value) -> Vec<u32> {
-    value.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
-}
-
-fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().unwrap().iter().map(|x| x.as_f64().unwrap()).collect()
-}
 
 fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
     assert_eq!(ours.len(), golden.len(), "{what}");
@@ -75,7 +65,7 @@ fn every_fixture_model_gives_the_reference_logits_hidden_states_and_gradients() 
     folders.sort();
     assert!(folders.len() >= 5, "{folders:?}");
     for folder in folders {
-        println!("RUNNING {}", folder.file_name().unwrap().display());
+        println!("{}:", folder.file_name().unwrap().display());
         check_fixture(&folder);
     }
 }
@@ -183,7 +173,7 @@ fn stories260k_gives_the_reference_log_probabilities_and_first_gradients() {
 
 #[test]
 fn packed_rows_give_the_gradients_of_rows_one_by_one() {
-    let mut model = Model::load(&repository().join("fixtures/models/qwen2-bias-tied"), &Device::cpu()).unwrap();
+    let mut model = Model::load(&luthier_fixtures::model("qwen2-bias-tied"), &Device::cpu()).unwrap();
     model.train_everything();
     let row = |seed: u32, length: u32| {
         let tokens: Vec<u32> = (0..length).map(|i| (seed * 7919 + i * 104_729) % 300).collect();

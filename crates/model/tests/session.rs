@@ -230,7 +230,7 @@ fn reused_blocks_hold_nothing_of_the_sequence_before() {
 #[test]
 fn an_adapter_is_in_force_while_stepping() {
     let mut model = fixture::model("qwen2-bias-tied");
-    let adapter = fixture::repository().join("fixtures/training/qwen2-bias-tied/rslora_all/final");
+    let adapter = luthier_fixtures::repository().join("fixtures/training/qwen2-bias-tied/rslora_all/final");
     let tokens = text(1, 30, 384);
     let base = last_of(&model, &tokens);
     model.load_adapter(&adapter).unwrap();

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use luthier_fixtures::{shared, shared_for};
 use luthier_text::{
     DataOptions, Dedup, Outcome, Overlong, Part, Prepared, Renderer, Source, Split, SplitBy, Template, TestSize,
     TextError, Tokenizer, prepare, read_all,
@@ -321,26 +322,23 @@ proptest! {
     }
 }
 
-fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup, limit: Option<usize>) -> Prepared {
-    let dir = shared.join("models/tokenizers").join(tokenizer);
-    let mut tokenizer = Tokenizer::from_dir(&dir).unwrap();
+fn real(file: &Path, dir: &Path, dedup: Dedup, limit: Option<usize>) -> Prepared {
+    let mut tokenizer = Tokenizer::from_dir(dir).unwrap();
     if tokenizer.eos().is_none() {
         let bytes = fs::read(dir.join("tokenizer.json")).unwrap();
         tokenizer = Tokenizer::from_bytes(&bytes, Some(br#"{"tokenizer_class": "GPT2Tokenizer"}"#)).unwrap();
     }
-    let chosen = Template::choose("model", &dir, &tokenizer).unwrap();
-    let options = DataOptions {
-        dedup,
-        split: Split { test: TestSize::Fraction(0.05), by: SplitBy::Hash },
-        ..options(&shared.join(file))
-    };
+    let chosen = Template::choose("model", dir, &tokenizer).unwrap();
+    let options =
+        DataOptions { dedup, split: Split { test: TestSize::Fraction(0.05), by: SplitBy::Hash }, ..options(file) };
     let start = Instant::now();
     let rows = read_all(&options.sources, limit).unwrap();
     let read = start.elapsed().as_secs_f64();
     let prepared = prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), &|_, _| {}).unwrap();
     prepared.ledger.balance().unwrap();
     eprintln!(
-        "{file}: read in {read:.2} s, all in {:.2} s; {}",
+        "{}: read in {read:.2} s, all in {:.2} s; {}",
+        file.display(),
         start.elapsed().as_secs_f64(),
         prepared.ledger.summary()
     );
@@ -350,8 +348,10 @@ fn real(shared: &Path, file: &str, tokenizer: &str, dedup: Dedup, limit: Option<
 
 #[test]
 fn ten_thousand_real_rows_add_up() {
-    let Some(shared) = tiny::shared("10,000 rows of Classical Chinese translation") else { return };
-    let prepared = real(&shared, "data/ntu-adl2023-hw3/train.json", "qwen2", Dedup::Exact, None);
+    let what = "10,000 rows of Classical Chinese translation";
+    let Some(file) = shared_for("data/ntu-adl2023-hw3/train.json", what) else { return };
+    let Some(tokenizer) = shared("models/tokenizers/qwen2") else { return };
+    let prepared = real(&file, &tokenizer, Dedup::Exact, None);
     let sum: usize = prepared.ledger.totals().values().map(|t| t.rows).sum();
     assert_eq!(sum, 10_000);
     assert_eq!(prepared.ledger.entries.last().unwrap().line, 10_000);
@@ -360,14 +360,14 @@ fn ten_thousand_real_rows_add_up() {
 
 #[test]
 fn fifty_two_thousand_alpaca_rows_are_read_and_the_first_five_thousand_add_up() {
-    let Some(shared) = tiny::shared("52,002 alpaca rows") else { return };
-    let file = "data/stanford-alpaca/alpaca_data.json";
+    let Some(file) = shared_for("data/stanford-alpaca/alpaca_data.json", "52,002 alpaca rows") else { return };
+    let Some(tokenizer) = shared("models/tokenizers/gpt2") else { return };
     let start = Instant::now();
-    let rows = read_all(&[Source::new(shared.join(file))], None).unwrap();
-    eprintln!("{file}: {} rows read in {:.2} s", rows.len(), start.elapsed().as_secs_f64());
+    let rows = read_all(&[Source::new(&file)], None).unwrap();
+    eprintln!("{} rows read in {:.2} s", rows.len(), start.elapsed().as_secs_f64());
     assert_eq!(rows.len(), 52_002);
     assert_eq!(rows.iter().filter(|row| row.is_err()).count(), 28, "rows whose output is empty");
-    let prepared = real(&shared, file, "gpt2", Dedup::None, Some(5_000));
+    let prepared = real(&file, &tokenizer, Dedup::None, Some(5_000));
     assert_eq!(prepared.ledger.entries.len(), 5_000);
     assert!(prepared.notices.iter().any(|n| n.contains("tokenised in two pieces")));
 }

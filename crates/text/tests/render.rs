@@ -5,6 +5,7 @@ mod tiny;
 use std::fs;
 use std::path::Path;
 
+use luthier_fixtures::shared_for;
 use luthier_text::{Message, Renderer, Template, Tokenizer, TrainOn};
 use serde_json::json;
 
@@ -154,13 +155,11 @@ fn check_real_template(name: &str, tokenizer: &Tokenizer, template: &Template) {
 }
 
 /// The qwen2 tokenizer with the end-of-turn tokens of other models, so that each template ends its turns with one token.
-fn with_foreign_ends(shared: &Path, folder: &Path) -> Tokenizer {
-    let qwen2 = shared.join("models/tokenizers/qwen2");
+fn with_foreign_ends(qwen2: &Path, folder: &Path) -> Tokenizer {
     for file in ["vocab.json", "merges.txt"] {
         fs::copy(qwen2.join(file), folder.join(file)).unwrap();
     }
-    let mut config: serde_json::Value =
-        serde_json::from_slice(&fs::read(qwen2.join("tokenizer_config.json")).unwrap()).unwrap();
+    let mut config = luthier_fixtures::json(&qwen2.join("tokenizer_config.json"));
     for (i, content) in ["<end_of_turn>", "<|eot_id|>", "<|end|>", "<｜end▁of▁sentence｜>"].iter().enumerate() {
         config["added_tokens_decoder"][(151_646 + i).to_string()] = json!({"content": content, "special": true});
     }
@@ -171,12 +170,14 @@ fn with_foreign_ends(shared: &Path, folder: &Path) -> Tokenizer {
 
 #[test]
 fn real_chat_templates_render_with_the_prompt_as_prefix() {
-    let Some(shared) = tiny::shared("nine real chat templates") else { return };
+    let what = "nine real chat templates and those of three tokenizers";
+    let Some(templates) = shared_for("models/chat-templates", what) else { return };
+    let Some(tokenizers) = shared_for("models/tokenizers", what) else { return };
     let folder = tempfile::tempdir().unwrap();
-    let qwen2 = with_foreign_ends(&shared, folder.path());
-    let llama2 = Tokenizer::from_dir(shared.join("models/tokenizers/llama2")).unwrap();
+    let qwen2 = with_foreign_ends(&tokenizers.join("qwen2"), folder.path());
+    let llama2 = Tokenizer::from_dir(tokenizers.join("llama2")).unwrap();
     let mut count = 0;
-    for entry in fs::read_dir(shared.join("models/chat-templates")).unwrap() {
+    for entry in fs::read_dir(templates).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_none_or(|e| e != "jinja") {
             continue;
@@ -189,7 +190,7 @@ fn real_chat_templates_render_with_the_prompt_as_prefix() {
     }
     assert_eq!(count, 9);
     for folder in ["llama2", "qwen2", "minimind"] {
-        let dir = shared.join("models/tokenizers").join(folder);
+        let dir = tokenizers.join(folder);
         let tokenizer = Tokenizer::from_dir(&dir).unwrap();
         let template = Template::of_model(&dir, &tokenizer).unwrap().unwrap();
         check_real_template(folder, &tokenizer, &template);

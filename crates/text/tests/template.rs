@@ -5,6 +5,7 @@ mod tiny;
 use std::collections::BTreeMap;
 use std::fs;
 
+use luthier_fixtures::shared_for;
 use luthier_text::{Message, Template, TextError, messages_from_json};
 use serde_json::Value;
 
@@ -96,7 +97,9 @@ fn the_models_template_is_found_in_either_place_and_its_absence_is_told() {
 
 #[test]
 fn real_templates_are_rendered_as_jinja2_renders_them() {
-    let Some(shared) = tiny::shared("96 renderings of twelve real templates") else { return };
+    let what = "96 renderings of twelve real templates";
+    let Some(templates) = shared_for("models/chat-templates", what) else { return };
+    let Some(tokenizers) = shared_for("models/tokenizers", what) else { return };
     let conversations: Vec<Value> = serde_json::from_str(include_str!("golden/conversations.json")).unwrap();
     let golden: BTreeMap<String, String> = serde_json::from_str(include_str!("golden/chat_templates.json")).unwrap();
     // Its special tokens are those the golden renderings were made with.
@@ -108,9 +111,9 @@ fn real_templates_are_rendered_as_jinja2_renders_them() {
     for (key, expected) in &golden {
         let [name, conversation, prompt] = key.split(' ').collect::<Vec<_>>()[..] else { panic!("{key}") };
         let template = if name.ends_with(".jinja") {
-            Template::from_file(shared.join("models/chat-templates").join(name), &tokenizer)
+            Template::from_file(templates.join(name), &tokenizer)
         } else {
-            Template::of_model(shared.join("models/tokenizers").join(name), &tokenizer).map(Option::unwrap)
+            Template::of_model(tokenizers.join(name), &tokenizer).map(Option::unwrap)
         };
         let messages = messages_from_json(&conversations[conversation.parse::<usize>().unwrap()]).unwrap();
         let text = match template.unwrap().render(&messages, prompt == "True") {

@@ -142,9 +142,9 @@ fn tokens_listed_in_the_config_alone_are_added_under_their_ids() {
 
 #[test]
 fn real_tokenizers_give_the_golden_ids() {
-    let Some(shared) = tiny::shared("golden token ids of llama2, gpt2, minimind and qwen2") else { return };
-    let folder = shared.join("models/tokenizers");
-    let golden: serde_json::Value = serde_json::from_slice(&fs::read(folder.join("golden_ids.json")).unwrap()).unwrap();
+    let what = "golden token ids (golden_ids.json) of llama2, gpt2, minimind and qwen2";
+    let Some(folder) = luthier_fixtures::shared_for("models/tokenizers", what) else { return };
+    let golden = luthier_fixtures::json(&folder.join("golden_ids.json"));
     let texts: Vec<&str> = golden["texts"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
     let cases = [
         ("llama2/tokenizer.json", "llama2", true),

@@ -129,16 +129,9 @@ mod tests {
 
     #[test]
     fn the_rates_equal_those_that_transformers_logged() {
-        let shared = std::env::var_os("LUTHIER_SHARED").map_or_else(
-            || std::path::PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")),
-            std::path::PathBuf::from,
-        );
-        let file = shared.join("models/stories260K/golden/hf_train.json");
-        let Ok(text) = std::fs::read_to_string(file) else {
-            eprintln!("SKIPPED: learning rates of transformers' Trainer (no ../shared)");
-            return;
-        };
-        let golden: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (file, what) = ("models/stories260K/golden/hf_train.json", "learning rates of transformers' Trainer");
+        let Some(path) = luthier_fixtures::shared_for(file, what) else { return };
+        let golden = luthier_fixtures::json(&path);
         for run in ["full_linear", "full_cosine_ga1", "lora_qv", "lora_all_rslora"] {
             let args = &golden[run]["args"];
             let kind = ScheduleKind::from_name(args["lr_scheduler_type"].as_str().unwrap()).unwrap();

@@ -1,11 +1,12 @@
 //! The training loop against transformers' Trainer and PEFT: every step's loss, gradient norm and learning rate, and
 //! the final weights.
 
-#![allow(clippy::print_stdout, reason = "says what was skipped, and how close the weights came")]
+#![allow(clippy::print_stdout, reason = "says how close the weights came")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use luthier_engine::Device;
+use luthier_fixtures::{ids, json, repository, shared_for};
 use luthier_model::checkpoint::Tensors;
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::{HeldOutMetrics, StepMetrics};
@@ -14,14 +15,6 @@ use luthier_train::recipe::{
 };
 use luthier_train::{Run, TrainingRow, Watch, mean_loss, train};
 use serde_json::Value;
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn json(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))).unwrap()
-}
 
 #[derive(Default)]
 struct Steps(Vec<StepMetrics>);
@@ -38,7 +31,7 @@ impl Watch for Steps {
 
 fn rows(list: &Value) -> Vec<TrainingRow> {
     let row = |row: &Value| TrainingRow {
-        tokens: row["input_ids"].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect(),
+        tokens: ids(&row["input_ids"]),
         labelled: row["labels"].as_array().unwrap().iter().map(|label| label.as_i64().unwrap() >= 0).collect(),
     };
     list.as_array().unwrap().iter().map(row).collect()
@@ -119,7 +112,7 @@ fn the_fixture_runs_are_reproduced_step_by_step() {
         let rows = rows(&golden["rows"]);
         for (name, case) in golden["runs"].as_object().unwrap() {
             let name = format!("{folder} {name}");
-            let mut model = Model::load(&repository().join("fixtures/models").join(folder), &Device::cpu()).unwrap();
+            let mut model = Model::load(&luthier_fixtures::model(folder), &Device::cpu()).unwrap();
             match case["initial"].as_str() {
                 Some(initial) => model.load_adapter(&dir.join(initial)).unwrap(),
                 None => model.train_everything(),
@@ -148,13 +141,7 @@ fn the_fixture_runs_are_reproduced_step_by_step() {
 
 #[test]
 fn the_stories260k_runs_are_reproduced_step_by_step() {
-    let root = std::env::var_os("LUTHIER_SHARED").map_or_else(|| repository().join("../shared"), PathBuf::from);
-    let root = root.join("models/stories260K");
-    if !root.exists() {
-        println!("SKIPPED: golden Trainer runs of stories260K (no ../shared)");
-        return;
-    }
-    println!("RUNNING golden Trainer runs of stories260K");
+    let Some(root) = shared_for("models/stories260K", "golden Trainer runs of stories260K") else { return };
     let golden = json(&root.join("golden/hf_train.json"));
     let rows = rows(&golden["examples"]);
     let cases = [
@@ -205,7 +192,7 @@ fn start_from(model: &mut Model, file: &Path, rslora: bool) {
 
 #[test]
 fn how_a_step_is_cut_into_micro_batches_does_not_change_it() {
-    let folder = repository().join("fixtures/models/qwen2-bias-tied");
+    let folder = luthier_fixtures::model("qwen2-bias-tied");
     let golden = json(&repository().join("fixtures/training/qwen2-bias-tied/golden.json"));
     let rows = rows(&golden["rows"]);
     let mut options = options(&golden["runs"]["full_linear"]["args"]);

@@ -11,7 +11,7 @@ const ROW: &str = r#"{"instruction": "命名", "input": "一盞會摺疊的燈",
 fn set_up_with(rows: &str, learning_rate: &str) -> (Setup, Value) {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("rows.jsonl"), rows).unwrap();
-    let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models/qwen2-bias-tied");
+    let base = luthier_fixtures::model("qwen2-bias-tied");
     let text = format!(
         "name = \"titles\"\n\
          data = {{ sources = [{{ path = \"rows.jsonl\" }}], template = \"alpaca\" }}\n\
@@ -21,7 +21,7 @@ fn set_up_with(rows: &str, learning_rate: &str) -> (Setup, Value) {
     let recipe = Recipe::parse(&text, dir.path().join("recipe.toml")).unwrap().resolve();
     let folder = RunFolder::open(&dir.path().join("run"), false).unwrap();
     let mut setup = set_up(&recipe, &folder, Path::new("no pocket"), &|_, _| {}).unwrap();
-    let manifest = serde_json::from_slice(&std::fs::read(folder.path("manifest.json")).unwrap()).unwrap();
+    let manifest = luthier_fixtures::json(&folder.path("manifest.json"));
     setup.make_trainable(&recipe).unwrap();
     (setup, manifest)
 }

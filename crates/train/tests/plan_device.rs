@@ -1,19 +1,13 @@
 //! The counting device runs the code that trains: what it says of memory is what the CPU then takes.
 
-use std::path::{Path, PathBuf};
-
 use luthier_engine::{Device, Grads};
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::optimiser::Optimiser;
 use luthier_train::recipe::Adam;
 use luthier_train::{Batch, TrainingRow};
 
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name)
-}
-
 fn two_steps(device: &Device, lora: bool) {
-    let mut model = Model::load(&fixture("qwen2-bias-tied"), device).unwrap();
+    let mut model = Model::load(&luthier_fixtures::model("qwen2-bias-tied"), device).unwrap();
     if lora {
         let options = LoraOptions { rank: 4, alpha: 8.0, dropout: 0.1, rslora: false, targets: Targets::AllLinear };
         model.attach_lora(&options, 1).unwrap();

@@ -1,7 +1,5 @@
 //! Rows that share a beginning give the losses and gradients of rows packed apart.
 
-use std::path::Path;
-
 use luthier_engine::{Device, Grads};
 use luthier_model::Model;
 use luthier_train::{Batch, TrainingRow};
@@ -9,8 +7,7 @@ use luthier_train::{Batch, TrainingRow};
 #[test]
 fn a_shared_beginning_gives_the_gradients_of_a_repeated_one() {
     for name in ["qwen2-bias-tied", "llama-linear-rope-headdim"] {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/models").join(name);
-        let mut model = Model::load(&folder, &Device::cpu()).unwrap();
+        let mut model = Model::load(&luthier_fixtures::model(name), &Device::cpu()).unwrap();
         model.train_everything();
         let prefix: Vec<u32> = (0..37).map(|i| (i * 29 + 3) % 290).collect();
         let row = |tail: &[u32], answer: usize| {

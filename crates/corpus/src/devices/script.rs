@@ -71,13 +71,9 @@ pub(super) fn assert_english(text: &str) {
 /// The conversion table of OpenCC lists every Simplified character; it is not part of this repository.
 #[test]
 fn the_lexicon_holds_no_character_that_opencc_calls_simplified() {
-    let shared = std::env::var("LUTHIER_SHARED")
-        .unwrap_or_else(|_| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared").to_owned());
-    let path = format!("{shared}/data/opencc/STCharacters.txt");
-    let Ok(table) = std::fs::read_to_string(path) else {
-        eprintln!("SKIPPED: the lexicon against OpenCC's table (no ../shared)");
-        return;
-    };
+    let what = "the lexicon against OpenCC's table";
+    let Some(path) = luthier_fixtures::shared_for("data/opencc/STCharacters.txt", what) else { return };
+    let table = std::fs::read_to_string(path).expect("the table is text");
     let text: String = super::rows(1, 5_000, super::Side::Train)
         .map(|row| row.instruction + &row.input + &row.output)
         .chain(super::pretraining_text(1, 5_000))

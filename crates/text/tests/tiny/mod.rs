@@ -2,8 +2,6 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
-use std::path::PathBuf;
-
 use luthier_text::Tokenizer;
 use serde_json::{Value, json};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -75,15 +73,4 @@ fn special(id: usize, content: &str) -> Value {
 fn from_json(tokenizer: &Value, config: &Value) -> Tokenizer {
     Tokenizer::from_bytes(tokenizer.to_string().as_bytes(), Some(config.to_string().as_bytes()))
         .expect("the tiny tokenizer is whole")
-}
-
-/// The reference material beside the repository; prints and gives `None` where it is absent.
-pub fn shared(what: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("LUTHIER_SHARED")
-        .map_or_else(|| PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared")), PathBuf::from);
-    if path.is_dir() {
-        return Some(path);
-    }
-    eprintln!("SKIPPED: {what} (no ../shared)");
-    None
 }
