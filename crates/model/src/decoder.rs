@@ -113,15 +113,17 @@ impl Decoder {
         let mut x = tape.embed(tokens, self.embedding);
         let mut delta: Option<Var> = None;
         for (layer, block) in self.blocks.iter().enumerate() {
-            let (stream, h) = self.norm(tape, x, delta, block.input_norm);
-            let attended = self.attend(tape, block, &h, layer, &rope, layout, store);
+            let (mut stream, h) = self.norm(tape, x, delta, block.input_norm);
+            let mut heads = self.attend(tape, block, &h, layer, &rope, layout, store);
+            if let (Some(rows), true) = (wanted, layer + 1 == self.blocks.len()) {
+                // Behind the last attention a row is on its own: those that nobody asks for go no further.
+                stream = tape.gather(&stream, rows);
+                heads = tape.gather(&heads, rows);
+            }
+            let attended = tape.linear(&heads, &block.o);
             let (stream, h) = tape.add_rms_norm(&stream, &attended, block.post_attention_norm, self.eps);
             delta = Some(mlp(tape, block, &h));
             x = stream;
-        }
-        if let Some(rows) = wanted {
-            x = tape.gather(&x, rows);
-            delta = delta.map(|delta| tape.gather(&delta, rows));
         }
         self.norm(tape, x, delta, self.norm).1
     }
@@ -137,6 +139,7 @@ impl Decoder {
         }
     }
 
+    /// What the heads of all rows read, `[N, H*D]`.
     fn attend(
         &self,
         tape: &mut Tape<'_>,
@@ -153,8 +156,7 @@ impl Decoder {
         let q = tape.rope(&q, rope, self.attention.heads);
         let k = tape.rope(&k, rope, self.attention.kv_heads);
         let (k, v) = store.exchange(layer, k, v);
-        let attended = tape.attention(&q, &k, &v, &self.attention, layout);
-        tape.linear(&attended, &block.o)
+        tape.attention(&q, &k, &v, &self.attention, layout)
     }
 
     /// Every linear map with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
