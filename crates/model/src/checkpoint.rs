@@ -327,10 +327,13 @@ impl View for Saved<'_> {
 pub fn write_safetensors(path: &Path, tensors: Vec<(String, Saved<'_>)>) -> Result<(), ModelError> {
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     luthier_files::write_aside(path, |aside| {
+        // The library writes to a private file of its own and renames it; ours is to be as readable as any new file.
+        let permissions = File::create(aside)?.metadata()?.permissions();
         safetensors::serialize_to_file(tensors, Some(metadata), aside).map_err(|error| match error {
             safetensors::SafeTensorError::IoError(error) => error,
             other => io::Error::other(other.to_string()),
-        })
+        })?;
+        std::fs::set_permissions(aside, permissions)
     })
     .map_err(ModelError::write(path))
 }

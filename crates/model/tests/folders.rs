@@ -55,6 +55,16 @@ fn a_model_saved_in_16_bits_loads_with_its_weights_rounded_to_nearest() {
     }
 }
 
+#[cfg(unix)]
+#[test]
+fn saved_weights_are_as_readable_as_the_files_beside_them() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    fixture::model(fixture::MODELS[0]).save(dir.path(), SaveDtype::F32).unwrap();
+    let mode = |file: &str| fs::metadata(dir.path().join(file)).unwrap().permissions().mode();
+    assert_eq!(mode("model.safetensors"), mode("config.json"));
+}
+
 #[test]
 fn a_checkpoint_of_16_bits_saved_in_its_own_type_is_the_same_again() {
     for (name, dtype) in
