@@ -112,11 +112,12 @@ impl Decoder {
         let rope = RopeTable::new(tape.device(), &layout.positions, &self.frequencies, 1.0);
         let mut x = tape.embed(tokens, self.embedding);
         let mut delta: Option<Var> = None;
+        // Behind the last attention a row is on its own: those that nobody asks for go no further, if they are many.
+        let early = wanted.filter(|rows| rows.len() * 16 <= tokens.len() * 15);
         for (layer, block) in self.blocks.iter().enumerate() {
             let (mut stream, h) = self.norm(tape, x, delta, block.input_norm);
             let mut heads = self.attend(tape, block, &h, layer, &rope, layout, store);
-            if let (Some(rows), true) = (wanted, layer + 1 == self.blocks.len()) {
-                // Behind the last attention a row is on its own: those that nobody asks for go no further.
+            if let (Some(rows), true) = (early, layer + 1 == self.blocks.len()) {
                 stream = tape.gather(&stream, rows);
                 heads = tape.gather(&heads, rows);
             }
@@ -124,6 +125,10 @@ impl Decoder {
             let (stream, h) = tape.add_rms_norm(&stream, &attended, block.post_attention_norm, self.eps);
             delta = Some(mlp(tape, block, &h));
             x = stream;
+        }
+        if let (Some(rows), None) = (wanted, early) {
+            x = tape.gather(&x, rows);
+            delta = delta.map(|delta| tape.gather(&delta, rows));
         }
         self.norm(tape, x, delta, self.norm).1
     }

@@ -35,25 +35,21 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Packs rows; beginnings that several have in common stand once (see `shared_prefix.rs`).
+    /// Packs rows; beginnings that several have in common stand once (see `shared_prefix.rs`), where that saves a
+    /// sixteenth of the tokens or more: each segment more costs attention a little.
     pub fn pack<'a>(rows: impl IntoIterator<Item = &'a TrainingRow>) -> Self {
         let rows: Vec<&TrainingRow> = rows.into_iter().collect();
         let tokens: Vec<&[u32]> = rows.iter().map(|row| row.tokens.as_slice()).collect();
-        Self::of(&rows, lay_out(&tokens))
+        let all: usize = tokens.iter().map(|tokens| tokens.len()).sum();
+        let shared = lay_out(&tokens);
+        let saved = all - shared.tokens.len();
+        Self::of(&rows, if saved * 16 >= all { shared } else { end_to_end(&rows) })
     }
 
     /// Packs rows end to end, each on its own: the plain twin of [`Batch::pack`].
     pub fn pack_apart<'a>(rows: impl IntoIterator<Item = &'a TrainingRow>) -> Self {
         let rows: Vec<&TrainingRow> = rows.into_iter().collect();
-        let mut placed = Placed::default();
-        for row in &rows {
-            let start = placed.tokens.len() as u32;
-            placed.tokens.extend(&row.tokens);
-            placed.places.push((start..placed.tokens.len() as u32).collect());
-        }
-        let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
-        placed.layout = Layout::packed(&lengths);
-        Self::of(&rows, placed)
+        Self::of(&rows, end_to_end(&rows))
     }
 
     fn of(rows: &[&TrainingRow], placed: Placed) -> Self {
@@ -89,6 +85,19 @@ impl Batch {
         let hidden = model.forward(&mut tape, &self.tokens, &self.layout, Some(&self.wanted))?;
         Ok(sum(&tape.head_loss(&hidden, model.head(), &self.labels)))
     }
+}
+
+/// Row behind row, nothing shared.
+fn end_to_end(rows: &[&TrainingRow]) -> Placed {
+    let mut placed = Placed::default();
+    for row in rows {
+        let start = placed.tokens.len() as u32;
+        placed.tokens.extend(&row.tokens);
+        placed.places.push((start..placed.tokens.len() as u32).collect());
+    }
+    let lengths: Vec<usize> = rows.iter().map(|row| row.tokens.len()).collect();
+    placed.layout = Layout::packed(&lengths);
+    placed
 }
 
 fn sum(losses: &[f32]) -> f64 {
