@@ -1,6 +1,5 @@
 //! Every op against torch: value, and gradient of each operand (`fixtures/ops.json`).
 
-use std::path::Path;
 use std::sync::Arc;
 
 use luthier_engine::{
@@ -17,8 +16,7 @@ struct Case {
 
 impl Case {
     fn of(name: &str) -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/ops.json");
-        let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let all = luthier_fixtures::json(&luthier_fixtures::repository().join("fixtures/ops.json"));
         Self { json: all[name].clone(), device: Device::cpu() }
     }
 
@@ -28,7 +26,7 @@ impl Case {
     }
 
     fn ids(&self, array: &str) -> Vec<u32> {
-        self.json[array].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+        luthier_fixtures::ids(&self.json[array])
     }
 
     /// The first axis as rows, the others as columns; a vector is one row.

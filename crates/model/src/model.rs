@@ -44,17 +44,9 @@ impl Model {
             Ok(tensor(device, shape, &data))
         })?;
         check_leftovers(&tensors, &params, dir)?;
-        Ok(Self {
-            generation_config: read_generation_config(dir)?,
-            stored_dtype: tensors.stored_dtype(),
-            base_params: params.len(),
-            config,
-            params,
-            decoder,
-            device: device.clone(),
-            adapter: None,
-            origin: Some(dir.to_owned()),
-        })
+        let model = Self::of(config, params, decoder, device);
+        let generation_config = read_generation_config(dir)?;
+        Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), origin: Some(dir.to_owned()), ..model })
     }
 
     /// A model with fresh weights: normal with the configuration's `initializer_range`, norms 1, biases 0.
@@ -75,7 +67,12 @@ impl Model {
             };
             Ok(tensor(device, shape, &data))
         })?;
-        Ok(Self {
+        Ok(Self::of(config, params, decoder, device))
+    }
+
+    /// A base model that comes from no folder.
+    fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
+        Self {
             generation_config: None,
             stored_dtype: SaveDtype::F32,
             base_params: params.len(),
@@ -85,7 +82,7 @@ impl Model {
             device: device.clone(),
             adapter: None,
             origin: None,
-        })
+        }
     }
 
     /// The device its weights are on.
