@@ -1,6 +1,6 @@
 //! A model folder as a decoder that can run, train and be saved.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use luthier_engine::{Device, Layout, ParamId, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
@@ -27,7 +27,6 @@ pub struct Model {
     pub(crate) device: Device,
     pub(crate) adapter: Option<Adapter>,
     pub(crate) base_params: usize,
-    origin: Option<PathBuf>,
 }
 
 impl Model {
@@ -46,7 +45,7 @@ impl Model {
         check_leftovers(&tensors, &params, dir)?;
         let model = Self::of(config, params, decoder, device);
         let generation_config = read_generation_config(dir)?;
-        Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), origin: Some(dir.to_owned()), ..model })
+        Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), ..model })
     }
 
     /// A model with fresh weights: normal with the configuration's `initializer_range`, norms 1, biases 0.
@@ -70,7 +69,7 @@ impl Model {
         Ok(Self::of(config, params, decoder, device))
     }
 
-    /// A base model that comes from no folder.
+    /// A base model, nothing attached.
     fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
         Self {
             generation_config: None,
@@ -81,18 +80,12 @@ impl Model {
             decoder,
             device: device.clone(),
             adapter: None,
-            origin: None,
         }
     }
 
     /// The device its weights are on.
     pub fn device(&self) -> &Device {
         &self.device
-    }
-
-    /// The folder it was read from.
-    pub fn origin(&self) -> Option<&Path> {
-        self.origin.as_deref()
     }
 
     /// The output head `[V, C]`, for [`Tape::head_loss`].
