@@ -1,7 +1,7 @@
 //! The key-value cache: rows of keys and values in blocks that sequences share.
 //!
 //! A sequence is a list of blocks. A fork shares all of them; whoever writes to a shared block first copies it.
-//! So beams hold their prompt once.
+//! So beams hold their prompt once, and prompts that begin alike hold that beginning once.
 
 use std::ops::Range;
 
@@ -27,7 +27,8 @@ pub(crate) struct KvCache {
 #[derive(Clone, Debug, Default)]
 struct Sequence {
     blocks: Vec<u32>,
-    length: usize,
+    /// What lies in them; its length is the sequence's.
+    tokens: Vec<u32>,
 }
 
 impl KvCache {
@@ -61,7 +62,7 @@ impl KvCache {
     }
 
     pub(crate) fn length(&self, sequence: usize) -> usize {
-        self.sequence(sequence).length
+        self.sequence(sequence).tokens.len()
     }
 
     fn place(&mut self, sequence: Sequence) -> usize {
@@ -89,25 +90,43 @@ impl KvCache {
         }
     }
 
-    /// Makes room for `count` more rows of a sequence and returns where they go.
-    pub(crate) fn extend(&mut self, index: usize, count: usize) -> Vec<u32> {
-        let mut sequence = self.sequence(index).clone();
+    /// Lets an empty sequence hold the blocks of another one whose tokens are the same, where there is one. Returns how
+    /// many of `tokens` it has then: whole blocks, and never the last token, whose logits have to be computed.
+    pub(crate) fn share_prefix(&mut self, index: usize, tokens: &[u32]) -> usize {
+        if self.length(index) > 0 {
+            return 0;
+        }
+        let common = |other: &Sequence| other.tokens.iter().zip(tokens).take_while(|(a, b)| a == b).count();
+        let longest = self.sequences.iter().flatten().max_by_key(|other| common(other)).expect("the sequence is there");
+        let blocks = common(longest).min(tokens.len().saturating_sub(1)) / BLOCK;
+        let shared = Sequence { blocks: longest.blocks[..blocks].to_vec(), tokens: tokens[..blocks * BLOCK].to_vec() };
+        for &block in &shared.blocks {
+            self.holders[block as usize] += 1;
+        }
+        self.sequences[index] = Some(shared);
+        blocks * BLOCK
+    }
+
+    /// Makes room for more tokens of a sequence and returns the rows where they go.
+    pub(crate) fn extend(&mut self, index: usize, tokens: &[u32]) -> Vec<u32> {
+        let mut sequence = self.sequences[index].take().expect("the sequence is alive");
+        let length = sequence.tokens.len();
         if let Some(last) = sequence.blocks.last_mut()
-            && !sequence.length.is_multiple_of(BLOCK)
+            && !length.is_multiple_of(BLOCK)
             && self.holders[*last as usize] > 1
         {
             let own = self.take_block();
             self.copy_block(*last, own);
             self.release(std::mem::replace(last, own));
         }
-        let end = sequence.length + count;
+        let end = length + tokens.len();
         while sequence.blocks.len() * BLOCK < end {
             let block = self.take_block();
             sequence.blocks.push(block);
         }
         let row = |position: usize| sequence.blocks[position / BLOCK] * BLOCK as u32 + (position % BLOCK) as u32;
-        let rows = (sequence.length..end).map(row).collect();
-        sequence.length = end;
+        let rows = (length..end).map(row).collect();
+        sequence.tokens.extend(tokens);
         self.sequences[index] = Some(sequence);
         rows
     }
@@ -118,7 +137,7 @@ impl KvCache {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         for (i, &block) in sequence.blocks.iter().enumerate() {
             let start = block as usize * BLOCK;
-            let end = start + BLOCK.min(sequence.length - i * BLOCK);
+            let end = start + BLOCK.min(sequence.tokens.len() - i * BLOCK);
             match ranges.last_mut() {
                 Some(last) if last.end == start => last.end = end,
                 _ => ranges.push(start..end),

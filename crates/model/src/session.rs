@@ -22,6 +22,31 @@ pub struct Feed<'a> {
     pub tokens: &'a [u32],
 }
 
+/// The most tokens of one pass: enough for products at full speed.
+const PASS: usize = 1024;
+
+/// Tokens that go through the model together.
+#[derive(Debug, Default)]
+struct Pass {
+    tokens: Vec<u32>,
+    positions: Vec<u32>,
+    segments: Vec<Segment>,
+    /// Where each token's keys and values go in the cache.
+    rows: Vec<u32>,
+    /// The tokens whose logits are asked for.
+    wanted: Vec<u32>,
+}
+
+impl Pass {
+    fn add(&mut self, cache: &mut KvCache, sequence: usize, tokens: &[u32]) {
+        let (start, first) = (cache.length(sequence), self.tokens.len());
+        self.tokens.extend(tokens);
+        self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
+        self.rows.extend(cache.extend(sequence, tokens));
+        self.segments.push(Segment { queries: first..self.tokens.len(), keys: cache.rows(sequence) });
+    }
+}
+
 /// Sequences being decoded by a model.
 #[derive(Debug)]
 pub struct Session<'m> {
@@ -62,34 +87,47 @@ impl<'m> Session<'m> {
     }
 
     /// Appends tokens to sequences, each named once; returns the logits behind each one's last token, `[feeds, V]`.
+    /// What a new sequence begins with is not computed again where another sequence has it (see `cache.rs`). Long
+    /// prompts go through in passes of at most [`PASS`] tokens, which bounds memory.
     ///
     /// # Errors
     /// When a token is not in the vocabulary, a feed is empty, or a sequence is named twice or is not there. Then no
     /// sequence has changed.
     pub fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
         self.check(feeds)?;
-        if feeds.is_empty() {
-            return Ok(Vec::new());
-        }
-        let tokens: Vec<u32> = feeds.iter().flat_map(|feed| feed.tokens.iter().copied()).collect();
-        self.model.check_tokens(&tokens)?;
-        let mut positions = Vec::with_capacity(tokens.len());
-        let mut segments = Vec::with_capacity(feeds.len());
-        let mut rows = Vec::with_capacity(tokens.len());
-        let mut last = Vec::with_capacity(feeds.len());
         for feed in feeds {
-            let start = self.cache.length(feed.sequence.0);
-            let first = positions.len();
-            positions.extend((start..start + feed.tokens.len()).map(|position| position as u32));
-            rows.extend(self.cache.extend(feed.sequence.0, feed.tokens.len()));
-            segments.push(Segment { queries: first..positions.len(), keys: self.cache.rows(feed.sequence.0) });
-            last.push(positions.len() as u32 - 1);
+            self.model.check_tokens(feed.tokens)?;
         }
-        let layout = Layout { positions, segments: Arc::new(segments) };
+        let mut logits = Vec::with_capacity(feeds.len() * self.model.config.vocab_size);
+        let mut pass = Pass::default();
+        for feed in feeds {
+            let mut rest = &feed.tokens[self.cache.share_prefix(feed.sequence.0, feed.tokens)..];
+            while !rest.is_empty() {
+                if pass.tokens.len() == PASS {
+                    self.run(std::mem::take(&mut pass), &mut logits);
+                }
+                let (piece, after) = rest.split_at(rest.len().min(PASS - pass.tokens.len()));
+                pass.add(&mut self.cache, feed.sequence.0, piece);
+                rest = after;
+            }
+            pass.wanted.push(pass.tokens.len() as u32 - 1);
+        }
+        self.run(pass, &mut logits);
+        Ok(logits)
+    }
+
+    /// Computes the keys and values of a pass, and appends the logits of its wanted tokens.
+    fn run(&mut self, pass: Pass, logits: &mut Vec<f32>) {
+        if pass.tokens.is_empty() {
+            return;
+        }
+        let layout = Layout { positions: pass.positions, segments: Arc::new(pass.segments) };
         let mut tape = Tape::inference(self.model.device(), &self.model.params);
-        let mut store = CachedPass { cache: &mut self.cache, rows };
-        let hidden = self.model.decoder.forward(&mut tape, &tokens, &layout, &mut store, Some(&last));
-        Ok(tape.logits(&hidden, self.model.head(), 0..feeds.len()).to_vec())
+        let mut store = CachedPass { cache: &mut self.cache, rows: pass.rows };
+        let hidden = self.model.decoder.forward(&mut tape, &pass.tokens, &layout, &mut store, Some(&pass.wanted));
+        if !pass.wanted.is_empty() {
+            logits.extend(tape.logits(&hidden, self.model.head(), 0..pass.wanted.len()).to_vec());
+        }
     }
 
     fn check(&self, feeds: &[Feed<'_>]) -> Result<(), ModelError> {

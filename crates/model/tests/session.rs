@@ -165,15 +165,17 @@ fn a_fork_gives_the_bits_of_a_sequence_fed_from_the_start() {
     let model = fixture::model("llama-mha-untied");
     let tokens = text(4, 50, 384);
     let mut session = Session::new(&model);
-    let (parent, plain) = (session.start(), session.start());
+    // In a session of its own: within one it would share the parent's blocks.
+    let mut apart = Session::new(&model);
+    let (parent, plain) = (session.start(), apart.start());
     step(&mut session, parent, &tokens[..37]);
-    step(&mut session, plain, &tokens[..37]);
+    step(&mut apart, plain, &tokens[..37]);
     let fork = session.fork(parent);
     step(&mut session, parent, &text(9, 30, 384));
     session.free(parent);
     assert_eq!(
         bits(&step(&mut session, fork, &tokens[37..])),
-        bits(&step(&mut session, plain, &tokens[37..])),
+        bits(&step(&mut apart, plain, &tokens[37..])),
         "the fork's prefix was disturbed"
     );
 }
@@ -210,6 +212,68 @@ fn a_fork_costs_blocks_only_for_what_it_adds() {
     }
     // 13 blocks of the parent and one for each fork fill the first 16.
     assert_eq!(memory(&model).current, before);
+}
+
+#[test]
+fn prompts_that_begin_alike_hold_and_compute_that_beginning_once() {
+    for name in fixture::MODELS {
+        let model = fixture::model(name);
+        let vocabulary = model.config.vocab_size;
+        // 70 tokens in common: four blocks and a rest, which is computed again.
+        let prompts: Vec<Vec<u32>> =
+            (0..4).map(|i| [text(1, 70, vocabulary), text(10 + i, 5 + i as usize, vocabulary)].concat()).collect();
+        let weights = memory(&model).current;
+        let mut session = Session::new(&model);
+        let sequences: Vec<SequenceId> = prompts.iter().map(|_| session.start()).collect();
+        // The first three enter together, the last one when they are under way.
+        let feeds: Vec<Feed<'_>> = (0..3).map(|i| Feed { sequence: sequences[i], tokens: &prompts[i] }).collect();
+        let mut logits = session.step(&feeds).unwrap();
+        logits.extend(step(&mut session, sequences[3], &prompts[3]));
+        for (ours, prompt) in logits.chunks(vocabulary).zip(&prompts) {
+            assert!(apart(ours, &last_of(&model, prompt)) < TOLERANCE, "{name}");
+        }
+        // Five blocks of the first and one for each other are as many as the cache begins with; twenty are not.
+        let with_four = memory(&model).current;
+        let mut other = Session::new(&model);
+        let one = other.start();
+        step(&mut other, one, &prompts[0]);
+        assert_eq!(memory(&model).current - with_four, with_four - weights, "{name}");
+        // And they go on by themselves.
+        for (i, &sequence) in sequences.iter().enumerate() {
+            let more = text(20 + i as u32, 30, vocabulary);
+            let ours = step(&mut session, sequence, &more);
+            let whole = [&prompts[i][..], &more].concat();
+            assert!(apart(&ours, &last_of(&model, &whole)) < TOLERANCE, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_same_prompt_twice_is_computed_once_but_for_its_last_block() {
+    let model = fixture::model("qwen2-bias-tied");
+    let prompt = text(3, 64, model.config.vocab_size);
+    let mut session = Session::new(&model);
+    let (a, b) = (session.start(), session.start());
+    let flat = session.step(&[Feed { sequence: a, tokens: &prompt }, Feed { sequence: b, tokens: &prompt }]).unwrap();
+    for ours in flat.chunks(model.config.vocab_size) {
+        assert!(apart(ours, &last_of(&model, &prompt)) < TOLERANCE);
+    }
+    session.free(a);
+    let more = text(4, 20, model.config.vocab_size);
+    let ours = step(&mut session, b, &more);
+    assert!(apart(&ours, &last_of(&model, &[prompt, more].concat())) < TOLERANCE);
+}
+
+#[test]
+fn a_prompt_longer_than_a_pass_gives_the_logits_of_one_forward() {
+    let model = fixture::model("llama-gqa-tied-llama3-rope");
+    let vocabulary = model.config.vocab_size;
+    let (long, short) = (text(5, 2500, vocabulary), text(6, 9, vocabulary));
+    let mut session = Session::new(&model);
+    let (a, b) = (session.start(), session.start());
+    let flat = session.step(&[Feed { sequence: a, tokens: &long }, Feed { sequence: b, tokens: &short }]).unwrap();
+    assert!(apart(&flat[..vocabulary], &last_of(&model, &long)) < TOLERANCE);
+    assert!(apart(&flat[vocabulary..], &last_of(&model, &short)) < TOLERANCE);
 }
 
 #[test]
