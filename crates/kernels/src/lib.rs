@@ -26,6 +26,7 @@ pub mod embed;
 pub mod exp;
 pub mod matmul;
 pub mod norm;
+pub mod packed;
 pub mod rope;
 pub mod scratch;
 pub mod swiglu;
@@ -39,6 +40,7 @@ pub use elementwise::{add, add_assign, add_bias, axpy, column_sums, scale, sum_o
 pub use embed::{embed, embed_backward, gather_rows, scatter_add_rows};
 pub use matmul::{MatMul, matmul, matmul_on_this_thread};
 pub use norm::{add_rms_norm, rms_norm, rms_norm_backward};
+pub use packed::{PackedView, Packing};
 pub use rope::rope;
 pub use simd::instruction_set;
 pub use swiglu::{swiglu, swiglu_backward};

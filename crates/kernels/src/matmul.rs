@@ -5,6 +5,7 @@
 //! depend on `m`: a row multiplied alone and the same row in a batch may differ in the last bits, because the depth `k`
 //! is cut at other places. For up to [`FEW_ROWS`] rows the order is one and the same.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use gemm::Parallelism;
@@ -64,7 +65,7 @@ impl MatMul {
         Self { alpha, ..self }
     }
 
-    fn check(&self, a: usize, b: usize, c: usize) {
+    pub(crate) fn check(&self, a: usize, b: usize, c: usize) {
         let reach = |rows: usize, columns: usize, (row, column): (usize, usize)| {
             if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row + (columns - 1) * column + 1 }
         };
@@ -106,19 +107,59 @@ fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
 }
 
 /// `spec` must have passed [`MatMul::check`].
-#[allow(unsafe_code)]
 fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
     let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
     let parallelism = if threads == 1 || small { Parallelism::None } else { Parallelism::Rayon(threads) };
+    // SAFETY: the caller has checked that `c` holds the output, and it is borrowed alone.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm_at(spec, a, b, c.as_mut_ptr(), parallelism);
+    }
+}
+
+/// An output `[m, n]` whose columns several threads write, each its own.
+pub(crate) struct Output<'a> {
+    first: *mut f32,
+    len: usize,
+    borrowed: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the pointer is that of a slice borrowed alone, and threads write through it by `product_into`, whose caller
+// sees to it that no two of them write the same columns.
+#[allow(unsafe_code)]
+unsafe impl Sync for Output<'_> {}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(c: &'a mut [f32]) -> Self {
+        Self { first: c.as_mut_ptr(), len: c.len(), borrowed: PhantomData }
+    }
+}
+
+/// The product of `spec` on the calling thread, into the columns of `c` that begin at `column`.
+///
+/// # Safety
+/// No other thread uses these columns at the same time.
+#[allow(unsafe_code)]
+pub(crate) unsafe fn product_into(spec: &MatMul, a: &[f32], b: &[f32], c: &Output<'_>, column: usize) {
+    assert!(column <= c.len, "matmul: column {column} of an output of {} elements", c.len);
+    spec.check(a.len(), b.len(), c.len - column);
+    // SAFETY: `check` has found the output inside `c` behind `column`; that nobody else uses it is the caller's promise.
+    unsafe { gemm_at(spec, a, b, c.first.add(column), Parallelism::None) }
+}
+
+/// # Safety
+/// `spec` has passed [`MatMul::check`] with `a`, `b` and an output at `c` that nobody else uses.
+#[allow(unsafe_code)]
+unsafe fn gemm_at(spec: &MatMul, a: &[f32], b: &[f32], c: *mut f32, parallelism: Parallelism) {
     let stride = |elements: usize| elements as isize;
-    // SAFETY: `check` has found every element that the sizes and strides reach inside `a`, `b` and `c`; `c` is borrowed
-    // alone and its rows do not overlap; the pointers are those of live slices.
+    // SAFETY: every element that the sizes and strides reach lies inside `a`, `b` and the output, whose rows do not
+    // overlap: the caller has checked it.
     unsafe {
         gemm::gemm::<f32>(
             spec.m,
             spec.n,
             spec.k,
-            c.as_mut_ptr(),
+            c,
             1,
             stride(spec.c_row_stride),
             spec.beta != 0.0,
@@ -140,12 +181,17 @@ fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usi
 
 /// A few rows of `a` by the columns of `b`, each contiguous: inner products, every weight read from memory once.
 fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    let (m, n) = (spec.m, spec.n);
     let columns_of = if simd::many_registers() { columns_of::<4, 4> } else { columns_of::<2, 2> };
+    few_columns(spec, threads, c, |columns, out| columns_of(spec, a, b, columns, out));
+}
+
+/// Cuts a product of a few rows between threads: `f(columns, out)` computes some of its columns as `[columns, m]`.
+pub(crate) fn few_columns(spec: &MatMul, threads: usize, c: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {
+    let (m, n) = (spec.m, spec.n);
     crate::scratch::with(m * n, |products| {
         // products: [n, m], so that threads own adjacent parts
         let chunk = if threads == 1 { n } else { threads::row_chunk(spec.k) };
-        threads::rows(n, chunk, rows_of(products, m), |r, part| columns_of(spec, a, b, r, part.data));
+        threads::rows(n, chunk, rows_of(products, m), |r, part| f(r, part.data));
         for i in 0..m {
             let row = &mut c[i * spec.c_row_stride..][..n];
             for (j, c) in row.iter_mut().enumerate() {

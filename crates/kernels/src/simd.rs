@@ -21,6 +21,12 @@ pub(crate) trait Vector: Copy {
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// The greater of each pair; `other` where `self` is not a number.
     fn max(self, other: Self) -> Self;
+    /// Sixteen bf16, little-endian.
+    fn from_bf16(codes: &[u8; 2 * LANES]) -> Self;
+    /// Sixteen signed bytes.
+    fn from_i8(codes: &[u8; LANES]) -> Self;
+    /// The elements of `table` named by the lower halves of the codes, and those named by the upper halves.
+    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self);
 }
 
 /// [`Vector`] without named registers; the compiler finds those of the baseline.
@@ -61,6 +67,23 @@ impl Vector for Portable {
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
+    #[inline(always)]
+    fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
+        let (codes, _) = codes.as_chunks::<2>();
+        Self(std::array::from_fn(|i| f32::from_bits(u32::from(u16::from_le_bytes(codes[i])) << 16)))
+    }
+
+    #[inline(always)]
+    fn from_i8(codes: &[u8; LANES]) -> Self {
+        Self(std::array::from_fn(|i| f32::from(codes[i] as i8)))
+    }
+
+    #[inline(always)]
+    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self) {
+        let number = |i: usize, shift: u32| table[usize::from(codes[i] >> shift & 15)];
+        (Self(std::array::from_fn(|i| number(i, 0))), Self(std::array::from_fn(|i| number(i, 4))))
     }
 }
 

@@ -44,19 +44,19 @@ pub trait Rows: Send + Sized {
 
 /// A matrix to be written: its elements and the length of its rows.
 #[derive(Debug)]
-pub struct RowsMut<'a> {
+pub struct RowsMut<'a, T = f32> {
     /// The rows, end to end.
-    pub data: &'a mut [f32],
+    pub data: &'a mut [T],
     /// Elements of a row.
     pub len: usize,
 }
 
 /// The rows of `data`, each of `len` elements.
-pub fn rows_of(data: &mut [f32], len: usize) -> RowsMut<'_> {
+pub fn rows_of<T>(data: &mut [T], len: usize) -> RowsMut<'_, T> {
     RowsMut { data, len }
 }
 
-impl Rows for RowsMut<'_> {
+impl<T: Send> Rows for RowsMut<'_, T> {
     fn split(self, at: usize) -> (Self, Self) {
         let (head, tail) = self.data.split_at_mut(at * self.len);
         (Self { data: head, len: self.len }, Self { data: tail, len: self.len })

@@ -39,6 +39,18 @@ fn fingerprint() -> u64 {
         matmul(&MatMul::nt(rows, n, c), &y[..rows * c], &x, &mut products);
         results.push(bits(&products));
     }
+    for packing in [Packing::Bf16, Packing::Int8, Packing::Nf4] {
+        let (codes, scales) = packed::pack(packing, n, c, &x);
+        let view = PackedView::new(packing, n, c, &codes, &scales);
+        let mut unpacked = vec![0.0; n * c];
+        packed::unpack_rows(&view, 0..n, &mut unpacked);
+        results.push(bits(&unpacked));
+        for rows in [1, 2, 5] {
+            let mut products = vec![0.0; rows * n];
+            packed::matmul(&MatMul::nt(rows, n, c), &y[..rows * c], &view, &mut products);
+            results.push(bits(&products));
+        }
+    }
     let shape = AttentionShape { heads: 1, kv_heads: 1, head_size: c, scale: 0.1 };
     let keys = Segment { queries: 0..1, keys: std::iter::once(0..n).collect() };
     let (mut attended, mut lse) = (vec![0.0; c], [0.0]);

@@ -54,6 +54,36 @@ impl Vector for Avx512 {
         // SAFETY: AVX-512 is there, see the module.
         unsafe { Self(_mm512_max_ps(self.0, other.0)) }
     }
+
+    #[inline(always)]
+    fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
+        // SAFETY: AVX-512 is there; the array has the thirty-two bytes that are read, and no alignment is asked for.
+        unsafe {
+            let codes = _mm256_loadu_si256(codes.as_ptr().cast());
+            Self(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(codes))))
+        }
+    }
+
+    #[inline(always)]
+    fn from_i8(codes: &[u8; LANES]) -> Self {
+        // SAFETY: AVX-512 is there; the array has the sixteen bytes that are read, and no alignment is asked for.
+        unsafe {
+            let codes = _mm_loadu_si128(codes.as_ptr().cast());
+            Self(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)))
+        }
+    }
+
+    #[inline(always)]
+    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self) {
+        // SAFETY: AVX-512 is there; the arrays have the elements that are read, and no alignment is asked for.
+        unsafe {
+            let table = _mm512_loadu_ps(table.as_ptr());
+            // The permutation looks at the lower four bits of an index alone.
+            let low = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().cast()));
+            let high = _mm512_srli_epi32::<4>(low);
+            (Self(_mm512_permutexvar_ps(low, table)), Self(_mm512_permutexvar_ps(high, table)))
+        }
+    }
 }
 
 /// Two registers of AVX2.
@@ -104,5 +134,45 @@ impl Vector for Avx2 {
     fn max(self, other: Self) -> Self {
         // SAFETY: AVX is there, see the module.
         unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
+        // SAFETY: AVX2 is there; the array has the twice sixteen bytes that are read, and no alignment is asked for.
+        unsafe {
+            let half = |at: usize| {
+                let codes = _mm256_cvtepu16_epi32(_mm_loadu_si128(codes.as_ptr().add(at).cast()));
+                _mm256_castsi256_ps(_mm256_slli_epi32::<16>(codes))
+            };
+            Self(half(0), half(16))
+        }
+    }
+
+    #[inline(always)]
+    fn from_i8(codes: &[u8; LANES]) -> Self {
+        // SAFETY: AVX2 is there; the array has the twice eight bytes that are read, and no alignment is asked for.
+        unsafe {
+            let half =
+                |at: usize| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(codes.as_ptr().add(at).cast())));
+            Self(half(0), half(8))
+        }
+    }
+
+    #[inline(always)]
+    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self) {
+        // SAFETY: AVX2 is there; the arrays have the elements that are read, and no alignment is asked for.
+        unsafe {
+            let (first, second) = (_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8)));
+            // The permutations look at three bits of an index, the choice between them at its sign.
+            let number = |index: __m256i| {
+                let fourth_bit = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
+                let (first, second) = (_mm256_permutevar8x32_ps(first, index), _mm256_permutevar8x32_ps(second, index));
+                _mm256_blendv_ps(first, second, fourth_bit)
+            };
+            let index = |at: usize| _mm256_cvtepu8_epi32(_mm_loadl_epi64(codes.as_ptr().add(at).cast()));
+            let (a, b) = (index(0), index(8));
+            let high = |index: __m256i| number(_mm256_srli_epi32::<4>(index));
+            (Self(number(a), number(b)), Self(high(a), high(b)))
+        }
     }
 }

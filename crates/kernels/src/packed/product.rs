@@ -1,0 +1,109 @@
+//! Products with a packed weight: panels of it are unpacked into the cache and handed to the `gemm` crate.
+//!
+//! Threads own whole panels, and a panel has all the depth of its part of the output, so that every element has one owner
+//! and one order. How the weight is cut hangs on the shapes alone.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::unpack::{PART, unpack_part};
+use super::{PackedView, few_rows};
+use crate::matmul::{FEW_ROWS, MatMul, Output, product_into};
+use crate::{scratch, threads};
+
+/// Depth of a panel at most.
+const DEPTH: usize = 512;
+
+/// Elements of a panel: half a megabyte, which a second-level cache holds beside what `gemm` puts there.
+const PANEL: usize = 1 << 17;
+
+/// Multiply-adds below which a product stays on its thread.
+const WORTH_THREADS: usize = 1 << 20;
+
+/// How the output of a product lies to the weight.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// `y = x W^T`: columns of the output are rows of the weight.
+    Nt,
+    /// `dx = dy W`: columns of the output are columns of the weight.
+    Nn,
+}
+
+/// `c = alpha * a b + beta * c` with `b` packed, on all threads. The strides of `b` in `spec` say which product it is:
+/// those of [`MatMul::nt`] (`x W^T`) or of [`MatMul::nn`] (`dy W`).
+///
+/// # Panics
+/// With other strides of `b`, and where lengths do not fit.
+pub fn matmul(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
+    let kind = kind(spec, b);
+    spec.check(a.len(), b.rows * b.cols, c.len());
+    if kind == Kind::Nt && spec.a_strides.1 == 1 && (1..=FEW_ROWS).contains(&spec.m) {
+        return few_rows::matmul(spec, a, b, c);
+    }
+    let (height, width) = panel(kind, spec);
+    let panels = spec.n.div_ceil(width.max(1));
+    let out = Output::new(c);
+    let run = |i: usize| panel_product(kind, spec, a, b, i * width..((i + 1) * width).min(spec.n), height, &out);
+    let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
+    if small || threads::parallelism() == 1 {
+        (0..panels).for_each(run);
+    } else {
+        (0..panels).into_par_iter().with_max_len(1).for_each(run);
+    }
+}
+
+fn kind(spec: &MatMul, b: &PackedView<'_>) -> Kind {
+    let fits = |rows, cols| (b.rows, b.cols) == (rows, cols);
+    match spec.b_strides {
+        (1, stride) if stride == b.cols && fits(spec.n, spec.k) => Kind::Nt,
+        (stride, 1) if stride == b.cols && fits(spec.k, spec.n) => Kind::Nn,
+        _ => panic!("matmul: a packed weight [{}, {}] is not the b of {spec:?}", b.rows, b.cols),
+    }
+}
+
+/// Depth and width of a panel: columns of the output are cut into an even number of parts.
+fn panel(kind: Kind, spec: &MatMul) -> (usize, usize) {
+    let depth = DEPTH.min(spec.k.next_multiple_of(PART));
+    let parts = (spec.n * depth).div_ceil(PANEL).max(2).next_multiple_of(2);
+    let step = if kind == Kind::Nn { PART } else { 16 };
+    (depth, spec.n.div_ceil(parts).next_multiple_of(step))
+}
+
+/// The columns `n` of the output.
+fn panel_product(
+    kind: Kind,
+    spec: &MatMul,
+    a: &[f32],
+    b: &PackedView<'_>,
+    n: Range<usize>,
+    depth: usize,
+    out: &Output<'_>,
+) {
+    let width = n.len();
+    scratch::with(depth * width, |panel| {
+        // Once even for no depth at all: the output is scaled by beta.
+        for start in (0..spec.k.max(1)).step_by(depth.max(1)) {
+            let k = start..(start + depth).min(spec.k);
+            let panel = &mut panel[..k.len() * width];
+            let b_strides = match kind {
+                Kind::Nt => {
+                    unpack_part(b, n.clone(), k.clone(), panel);
+                    (1, k.len())
+                }
+                Kind::Nn => {
+                    unpack_part(b, k.clone(), n.clone(), panel);
+                    (width, 1)
+                }
+            };
+            let beta = if start == 0 { spec.beta } else { 1.0 };
+            let part = MatMul { n: width, k: k.len(), b_strides, beta, ..*spec };
+            let a = &a[(start * spec.a_strides.1).min(a.len())..];
+            // SAFETY: panels are parts of the columns that do not overlap, and each is called for once.
+            #[allow(unsafe_code)]
+            unsafe {
+                product_into(&part, a, panel, out, n.start);
+            }
+        }
+    });
+}
