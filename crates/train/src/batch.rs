@@ -3,7 +3,7 @@
 use luthier_engine::{Grads, Layout, Tape};
 use luthier_model::{Model, ModelError};
 
-use crate::shared_prefix::{Placed, lay_out};
+use crate::shared_prefix::{Placed, is_worth_sharing, lay_out};
 
 /// A row as tokens, and which of them are learnt.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,10 +40,10 @@ impl Batch {
     pub fn pack<'a>(rows: impl IntoIterator<Item = &'a TrainingRow>) -> Self {
         let rows: Vec<&TrainingRow> = rows.into_iter().collect();
         let tokens: Vec<&[u32]> = rows.iter().map(|row| row.tokens.as_slice()).collect();
-        let all: usize = tokens.iter().map(|tokens| tokens.len()).sum();
+        let all = tokens.iter().map(|tokens| tokens.len()).sum();
         let shared = lay_out(&tokens);
-        let saved = all - shared.tokens.len();
-        Self::of(&rows, if saved * 16 >= all { shared } else { end_to_end(&rows) })
+        let shares = is_worth_sharing(all, shared.tokens.len());
+        Self::of(&rows, if shares { shared } else { end_to_end(&rows) })
     }
 
     /// Packs rows end to end, each on its own: the plain twin of [`Batch::pack`].

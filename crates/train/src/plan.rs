@@ -1,33 +1,44 @@
 //! Which rows make which optimiser step, known for the whole run before it starts.
 //!
 //! Rows -> the order of an epoch (as they come, or shuffled by a generator keyed with seed and epoch) -> optimiser steps of
-//! so many rows or tokens -> micro-batches, each one forward pass. Everything follows from the step's number, so a resumed
-//! run asks for step n and replays nothing. The last, smaller step of an epoch is kept, as Trainer does.
+//! so many rows or tokens -> micro-batches, each one forward pass (see `micro_batches.rs`). Everything follows from the step's
+//! number, so a resumed run asks for step n and replays nothing. The last, smaller step of an epoch is kept, as Trainer does.
 
 use std::sync::Arc;
 
+use crate::micro_batches::Packing;
 use crate::recipe::{Length, StepSize};
 
 /// The steps of a run.
 ///
 /// ```
-/// use luthier_train::StepPlan;
+/// use luthier_train::{MicroBatches, StepPlan};
 /// use luthier_train::recipe::{Length, StepSize};
-/// let row_tokens = vec![5, 3, 9, 4, 2];
-/// let plan = StepPlan::new(row_tokens, None, StepSize::Rows(2), 8, Length::Epochs(1.0)).unwrap();
+/// let rows: [&[u32]; 5] = [&[1; 5], &[2; 3], &[3; 9], &[4; 4], &[5; 2]];
+/// let plan = StepPlan::new(rows.to_vec(), None, StepSize::Rows(2), MicroBatches { tokens: 8, share: true }, Length::Epochs(1.0));
+/// let plan = plan.unwrap();
 /// assert_eq!(plan.total_steps(), 3);
 /// let steps: Vec<_> = plan.steps_from(0).map(|step| step.micro_batches).collect();
 /// assert_eq!(steps, [vec![vec![0, 1]], vec![vec![2], vec![3]], vec![vec![4]]]);
 /// ```
 #[derive(Clone, Debug)]
-pub struct StepPlan {
-    row_tokens: Vec<usize>,
+pub struct StepPlan<'a> {
+    rows: Vec<&'a [u32]>,
     shuffle: Option<u64>,
     step_size: StepSize,
-    micro_batch_tokens: usize,
+    micro_batches: MicroBatches,
     /// The number of the first step of each epoch, and at the end the steps of all epochs begun.
     epoch_starts: Vec<usize>,
     total_steps: usize,
+}
+
+/// What may stand together in one forward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MicroBatches {
+    /// The most tokens; a longer row goes alone.
+    pub tokens: usize,
+    /// Whether what several rows begin with is computed, and counted, once (see [`crate::Batch::pack`]).
+    pub share: bool,
 }
 
 /// Why rows make no plan.
@@ -55,7 +66,7 @@ pub struct Step {
     pub step_in_epoch: usize,
     /// Steps of this epoch.
     pub steps_in_epoch: usize,
-    /// Indices of rows, in the epoch's order; each list is one forward pass.
+    /// Indices of rows; each list is one forward pass, its rows in the epoch's order.
     pub micro_batches: Vec<Vec<usize>>,
 }
 
@@ -65,7 +76,7 @@ impl Step {
         self.epoch as f64 + (self.step_in_epoch + 1) as f64 / self.steps_in_epoch as f64
     }
 
-    /// The step's rows in order.
+    /// The step's rows.
     pub fn rows(&self) -> impl Iterator<Item = usize> + '_ {
         self.micro_batches.iter().flatten().copied()
     }
@@ -78,33 +89,32 @@ struct Epoch {
     starts: Vec<usize>,
 }
 
-impl StepPlan {
-    /// `row_tokens[i]` is the number of tokens of row `i`; `shuffle` the seed of the orders, or none for rows as they come;
-    /// a row longer than `micro_batch_tokens` (or than the tokens of a step) goes alone.
+impl<'a> StepPlan<'a> {
+    /// `rows[i]` are the tokens of row `i`; `shuffle` the seed of the orders, or none for rows as they come; a row longer
+    /// than the tokens of a micro-batch (or of a step) goes alone.
     ///
     /// # Errors
     /// No rows, or a size of 0.
     pub fn new(
-        row_tokens: Vec<usize>,
+        rows: Vec<&'a [u32]>,
         shuffle: Option<u64>,
         step_size: StepSize,
-        micro_batch_tokens: usize,
+        micro_batches: MicroBatches,
         length: Length,
     ) -> Result<Self, PlanError> {
-        if row_tokens.is_empty() {
+        if rows.is_empty() {
             return Err(PlanError::NoRows);
         }
         let sizes = [
             ("rows_per_step", step_size == StepSize::Rows(0)),
             ("tokens_per_step", step_size == StepSize::Tokens(0)),
-            ("micro_batch_tokens", micro_batch_tokens == 0),
+            ("micro_batch_tokens", micro_batches.tokens == 0),
             ("steps", length == Length::Steps(0)),
         ];
         if let Some((name, _)) = sizes.iter().find(|(_, is_zero)| *is_zero) {
             return Err(PlanError::Zero(name));
         }
-        let mut plan =
-            Self { row_tokens, shuffle, step_size, micro_batch_tokens, epoch_starts: vec![0], total_steps: 0 };
+        let mut plan = Self { rows, shuffle, step_size, micro_batches, epoch_starts: vec![0], total_steps: 0 };
         plan.total_steps = match length {
             Length::Steps(steps) => plan.begin_epochs_until(steps),
             Length::Epochs(epochs) if epochs.is_finite() && epochs > 0.0 => plan.begin_epochs(epochs),
@@ -145,38 +155,43 @@ impl StepPlan {
             epoch: index,
             step_in_epoch,
             steps_in_epoch: epoch.starts.len() - 1,
-            micro_batches: self
-                .cut(rows, StepSize::Tokens(self.micro_batch_tokens))
-                .windows(2)
-                .map(|ends| rows[ends[0]..ends[1]].to_vec())
-                .collect(),
+            micro_batches: self.packing().divide(rows),
         }
+    }
+
+    /// The tokens of these rows in one pass, common beginnings counted once where they are computed once.
+    pub fn tokens_of(&self, rows: &[usize]) -> usize {
+        self.packing().cost(rows)
+    }
+
+    fn packing(&self) -> Packing<'_> {
+        Packing { rows: &self.rows, limit: self.micro_batches.tokens, shares: self.micro_batches.share }
     }
 
     fn epoch(&self, index: usize) -> Epoch {
-        let mut order: Vec<usize> = (0..self.row_tokens.len()).collect();
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
         if let Some(seed) = self.shuffle {
             shuffle(&mut order, seed, index as u64);
         }
-        let starts = self.cut(&order, self.step_size);
+        let starts = self.cut(&order);
         Epoch { order, starts }
     }
 
-    /// Cuts rows, in order, into runs of at most that size; returns where each begins, and the end.
-    fn cut(&self, rows: &[usize], size: StepSize) -> Vec<usize> {
+    /// Cuts rows, in order, into steps; returns where each begins, and the end.
+    fn cut(&self, rows: &[usize]) -> Vec<usize> {
         let mut starts = vec![0];
         let (mut count, mut tokens) = (0, 0);
         for (i, &row) in rows.iter().enumerate() {
-            let is_full = match size {
+            let is_full = match self.step_size {
                 StepSize::Rows(most) => count == most,
-                StepSize::Tokens(most) => count > 0 && tokens + self.row_tokens[row] > most,
+                StepSize::Tokens(most) => count > 0 && tokens + self.rows[row].len() > most,
             };
             if is_full {
                 starts.push(i);
                 (count, tokens) = (0, 0);
             }
             count += 1;
-            tokens += self.row_tokens[row];
+            tokens += self.rows[row].len();
         }
         starts.push(rows.len());
         starts
@@ -184,7 +199,7 @@ impl StepPlan {
 
     fn steps_of_epoch(&self, index: usize) -> usize {
         match self.step_size {
-            StepSize::Rows(rows) => self.row_tokens.len().div_ceil(rows),
+            StepSize::Rows(rows) => self.rows.len().div_ceil(rows),
             StepSize::Tokens(_) => self.epoch(index).starts.len() - 1,
         }
     }
@@ -252,16 +267,25 @@ fn mix(mut z: u64) -> u64 {
 mod tests {
     use super::*;
 
+    static ZEROS: [u32; 300] = [0; 300];
+
+    /// Rows of these lengths.
+    fn of_lengths(lengths: impl IntoIterator<Item = usize>) -> Vec<&'static [u32]> {
+        lengths.into_iter().map(|length| &ZEROS[..length]).collect()
+    }
+
     /// Rows of 1 to 97 tokens.
-    fn rows(count: usize) -> Vec<usize> {
-        (0..count).map(|i| 1 + (i * 37) % 97).collect()
+    fn rows(count: usize) -> Vec<&'static [u32]> {
+        of_lengths((0..count).map(|i| 1 + (i * 37) % 97))
     }
 
-    fn plan(count: usize, step_size: StepSize, length: Length) -> StepPlan {
-        StepPlan::new(rows(count), Some(42), step_size, 200, length).unwrap()
+    const APART: MicroBatches = MicroBatches { tokens: 200, share: false };
+
+    fn plan(count: usize, step_size: StepSize, length: Length) -> StepPlan<'static> {
+        StepPlan::new(rows(count), Some(42), step_size, APART, length).unwrap()
     }
 
-    fn rows_of_epoch(plan: &StepPlan, epoch: usize) -> Vec<usize> {
+    fn rows_of_epoch(plan: &StepPlan<'_>, epoch: usize) -> Vec<usize> {
         let steps = plan.steps_from(0).filter(|step| step.epoch == epoch);
         steps.flat_map(|step| step.rows().collect::<Vec<_>>()).collect()
     }
@@ -284,7 +308,7 @@ mod tests {
         let plan_b = plan(50, StepSize::Rows(50), Length::Epochs(2.0));
         assert_ne!(rows_of_epoch(&plan_a, 0), rows_of_epoch(&plan_a, 1));
         assert_eq!(rows_of_epoch(&plan_a, 1), rows_of_epoch(&plan_b, 1));
-        let other_seed = StepPlan::new(rows(50), Some(43), StepSize::Rows(50), 200, Length::Epochs(1.0)).unwrap();
+        let other_seed = StepPlan::new(rows(50), Some(43), StepSize::Rows(50), APART, Length::Epochs(1.0)).unwrap();
         assert_ne!(rows_of_epoch(&plan_a, 0), rows_of_epoch(&other_seed, 0));
     }
 
@@ -310,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resumed_run_sees_the_tail_of_the_whole_run() {
+    fn a_resumed_run_sees_the_tail_of_the_whole_run_micro_batches_and_all() {
         for size in [StepSize::Rows(7), StepSize::Tokens(300)] {
             let plan = plan(60, size, Length::Epochs(2.5));
             let whole: Vec<Step> = plan.steps_from(0).collect();
@@ -331,16 +355,9 @@ mod tests {
     }
 
     #[test]
-    fn micro_batches_stay_within_their_tokens_and_keep_the_order() {
-        let plan = StepPlan::new(vec![60, 60, 60, 300, 10, 10], None, StepSize::Rows(6), 128, Length::Epochs(1.0));
-        let step = plan.unwrap().step(0).unwrap();
-        assert_eq!(step.micro_batches, [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
-    }
-
-    #[test]
     fn tokens_per_step_bounds_a_step_unless_one_row_is_longer() {
-        let row_tokens = vec![50, 50, 50, 300, 10, 10];
-        let plan = StepPlan::new(row_tokens, None, StepSize::Tokens(100), 2048, Length::Epochs(1.0)).unwrap();
+        let rows = of_lengths([50, 50, 50, 300, 10, 10]);
+        let plan = StepPlan::new(rows, None, StepSize::Tokens(100), APART, Length::Epochs(1.0)).unwrap();
         let steps: Vec<Vec<usize>> = plan.steps_from(0).map(|step| step.rows().collect()).collect();
         assert_eq!(steps, [vec![0, 1], vec![2], vec![3], vec![4, 5]]);
     }
@@ -363,11 +380,11 @@ mod tests {
 
     #[test]
     fn nothing_to_train_on_is_an_error() {
-        let no_rows = StepPlan::new(vec![], None, StepSize::Rows(1), 1, Length::Epochs(1.0));
+        let no_rows = StepPlan::new(vec![], None, StepSize::Rows(1), APART, Length::Epochs(1.0));
         assert_eq!(no_rows.unwrap_err(), PlanError::NoRows);
-        let no_size = StepPlan::new(vec![1], None, StepSize::Rows(0), 1, Length::Epochs(1.0));
+        let no_size = StepPlan::new(rows(1), None, StepSize::Rows(0), APART, Length::Epochs(1.0));
         assert_eq!(no_size.unwrap_err().to_string(), "rows_per_step must be at least 1");
-        let no_epochs = StepPlan::new(vec![1], None, StepSize::Rows(1), 1, Length::Epochs(f64::NAN));
+        let no_epochs = StepPlan::new(rows(1), None, StepSize::Rows(1), APART, Length::Epochs(f64::NAN));
         assert_eq!(no_epochs.unwrap_err(), PlanError::Epochs);
     }
 }

@@ -11,7 +11,7 @@ use crate::checkpoint::{Checkpoints, State};
 use crate::error::TrainError;
 use crate::meter::{HeldOutMetrics, Meter, StepMetrics, peak_memory_bytes};
 use crate::optimiser::Optimiser;
-use crate::plan::{Step, StepPlan};
+use crate::plan::{MicroBatches, PlanError, Step, StepPlan};
 use crate::recipe::{Method, Train};
 use crate::schedule::Schedule;
 
@@ -34,6 +34,19 @@ pub struct Run<'a> {
     pub training_hash: &'a str,
 }
 
+impl<'a> Run<'a> {
+    /// Which rows make which step.
+    ///
+    /// # Errors
+    /// When the rows make no plan.
+    pub fn plan(&self) -> Result<StepPlan<'a>, PlanError> {
+        let rows = self.rows.iter().map(|row| row.tokens.as_slice()).collect();
+        let options = self.options;
+        let micro_batches = MicroBatches { tokens: options.micro_batch_tokens, share: !has_dropout(options) };
+        StepPlan::new(rows, self.shuffle, options.step_size, micro_batches, options.length)
+    }
+}
+
 /// Who wants to know how a run goes.
 pub trait Watch {
     /// Called once, before the first step: the steps of the run, and those a checkpoint brought back.
@@ -50,8 +63,7 @@ pub trait Watch {
 /// See [`TrainError`]. After an error the folder is as good as after the last checkpoint.
 pub fn train(model: &mut Model, run: &Run<'_>, watch: &mut dyn Watch) -> Result<State, TrainError> {
     let options = run.options;
-    let lengths = run.rows.iter().map(|row| row.tokens.len()).collect();
-    let plan = StepPlan::new(lengths, run.shuffle, options.step_size, options.micro_batch_tokens, options.length)?;
+    let plan = run.plan()?;
     let total = plan.total_steps();
     let schedule = Schedule::new(options.schedule.kind, options.schedule.warmup, total, options.learning_rate);
     let mut optimiser = Optimiser::new(model.device(), &model.params, options.adam, options.weight_decay);
