@@ -347,3 +347,27 @@ fn without_out_the_run_goes_to_runs_and_its_name() {
     assert!(std::path::Path::new(&folder.path("runs/names/adapter/adapter_model.safetensors")).is_file());
     assert!(!repository().join("runs/names").exists());
 }
+
+#[test]
+fn a_profile_tells_where_the_time_went_and_changes_no_weight() {
+    let folder = Folder::new();
+    let recipe = Recipe::full(&rows(&folder)).write(&folder);
+    let (plain, profiled) = (folder.path("plain"), folder.path("profiled"));
+    stage("train", &recipe, &plain, &[]).succeeds();
+    let done = stage("train", &recipe, &profiled, &["--profile"]).succeeds();
+
+    let mut with_profile = files(&profiled);
+    assert!(with_profile.remove("profile.json").is_some());
+    assert_eq!(files(&plain).keys().collect::<Vec<_>>(), with_profile.keys().collect::<Vec<_>>());
+    assert_eq!(sha256(&format!("{plain}/model/model.safetensors")), with_profile["model/model.safetensors"]);
+
+    let profile = json_file(&format!("{profiled}/profile.json"));
+    assert_eq!(profile["steps"], 20);
+    let seconds = |field: &str| profile[field].as_f64().unwrap();
+    let rows = profile["rows"].as_array().unwrap();
+    let sum: f64 = rows.iter().map(|row| row["seconds"].as_f64().unwrap()).sum();
+    assert!((sum - seconds("seconds_in_kernels")).abs() < 1e-6);
+    assert!((sum + seconds("seconds_elsewhere") - seconds("seconds")).abs() < 1e-6);
+    assert!(rows.iter().any(|row| row["product"]["kind"] == "tn" && row["product_operations"].as_u64() > Some(0)));
+    assert!(done.stderr.contains("matmul tn") && done.stderr.contains("elsewhere"), "{}", done.stderr);
+}

@@ -14,6 +14,7 @@ use luthier_kernels::matmul::MatMul;
 use crate::cpu::Cpu;
 use crate::plan::Plan;
 use crate::pool::Block;
+use crate::profile::{Profile, Profiled};
 
 /// Numbers on a device.
 #[derive(Debug)]
@@ -145,6 +146,10 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn memory(&self) -> Memory;
     /// What was asked so far; zero on devices that do not count.
     fn work(&self) -> Work;
+    /// Where the time went; `None` on devices that do not time their kernels.
+    fn profile(&self) -> Option<Profile> {
+        None
+    }
 
     fn fill(&self, value: f32, to: ViewMut<'_>);
     fn copy(&self, from: View<'_>, to: ViewMut<'_>);
@@ -241,6 +246,11 @@ impl Device {
     /// The counting device: no numbers, only bytes and operations.
     pub fn plan() -> Self {
         Self(Arc::new(Plan::default()))
+    }
+
+    /// `inner`, with every kernel timed: see [`Backend::profile`].
+    pub fn profiled(inner: &Self) -> Self {
+        Self(Arc::new(Profiled::new(inner)))
     }
 
     /// A device of your own.

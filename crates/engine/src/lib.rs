@@ -17,6 +17,7 @@ pub mod op;
 mod params;
 mod plan;
 mod pool;
+mod profile;
 mod tape;
 mod tensor;
 
@@ -30,5 +31,6 @@ pub use op::attention::Layout;
 pub use op::linear::{Linear, LowRank};
 pub use op::rope::RopeTable;
 pub use params::{Grads, Param, ParamId, Params};
+pub use profile::{ProductKind, ProductShape, Profile, ProfileRow, Spent};
 pub use tape::{Backward, Flow, Slot, Tape, Var};
 pub use tensor::Tensor;

@@ -4,6 +4,7 @@ mod cmd;
 mod input;
 mod open;
 mod pocket;
+mod profile;
 mod progress;
 mod stages;
 mod table;

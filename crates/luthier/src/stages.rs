@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use luthier_corpus::CorpusError;
+use luthier_engine::Device;
 use luthier_evaluate::{EvaluateError, Plan, Strategy};
 use luthier_model::ModelError;
 use luthier_text::{TestRow, TextError};
@@ -12,6 +13,7 @@ use luthier_train::{Recipe, ResolvedRecipe, RunFolder, Setup, TrainError, Tuned,
 
 use crate::cmd::Failure;
 use crate::pocket;
+use crate::profile::{self, Profiling};
 use crate::progress::{EvaluationBar, TrainingBar, counter};
 
 /// Resamples of the bootstrap behind every interval.
@@ -39,17 +41,26 @@ pub(crate) struct RunArgs {
     /// Removes the run that is in the folder and starts anew
     #[arg(long)]
     overwrite: bool,
+    /// Times every kernel of training: a table on stderr, all rows in profile.json
+    #[arg(long)]
+    profile: bool,
 }
 
 impl RunArgs {
     /// Prepares the run.
     pub(crate) fn open(&self) -> Result<Job, Failure> {
-        open(&self.recipe, self.out.as_deref(), self.overwrite)
+        let cpu = Device::cpu();
+        let device = if self.profile { Device::profiled(&cpu) } else { cpu };
+        open_on(&device, &self.recipe, self.out.as_deref(), self.overwrite)
     }
 }
 
 /// Reads a recipe and prepares its run in `out`, by default `runs/NAME`.
-pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<Job, Failure> {
+pub(crate) fn open(path: &Path, out: Option<&Path>) -> Result<Job, Failure> {
+    open_on(&Device::cpu(), path, out, false)
+}
+
+fn open_on(device: &Device, path: &Path, out: Option<&Path>, overwrite: bool) -> Result<Job, Failure> {
     let written = Recipe::read(path).map_err(Failure::input)?;
     let recipe = written.resolve();
     let dir = out.map_or_else(|| PathBuf::from("runs").join(&recipe.name), Path::to_owned);
@@ -60,8 +71,8 @@ pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<J
         ModelSource::Base(Base::Pocket) => pocket::folder()?,
         _ => PathBuf::new(),
     };
-    let setup =
-        set_up(&recipe, &folder, &pocket, &counter("rows")).map_err(|error| refusal(error, &written, &recipe))?;
+    let setup = set_up(&recipe, &folder, &pocket, device, &counter("rows"))
+        .map_err(|error| refusal(error, &written, &recipe))?;
     eprintln!("rows: {}", setup.prepared.ledger.summary());
     for notice in &setup.notices {
         eprintln!("note: {notice}");
@@ -76,8 +87,12 @@ pub(crate) fn open(path: &Path, out: Option<&Path>, overwrite: bool) -> Result<J
 impl Job {
     /// Trains, or finds that this was done.
     pub(crate) fn train(&mut self) -> Result<Tuned, Failure> {
-        let tuned =
-            train_stage(&self.recipe, &mut self.setup, &self.folder, &mut TrainingBar::default()).map_err(failure)?;
+        let mut watch = Profiling::new(TrainingBar::default(), self.setup.model.device());
+        let tuned = train_stage(&self.recipe, &mut self.setup, &self.folder, &mut watch).map_err(failure)?;
+        if let Some((profile, steps)) = watch.steps() {
+            eprint!("{}", profile::table(&profile, steps));
+            profile::write(&self.folder.path("profile.json"), &profile, steps)?;
+        }
         eprintln!("tuned: {}", tuned.dir().display());
         Ok(tuned)
     }

@@ -46,7 +46,7 @@ fn bound(interval: &Value, side: usize) -> f64 {
 }
 
 /// Columns as wide as their widest entry; the first two to the left, numbers to the right.
-fn align(lines: &[Vec<String>]) -> String {
+pub(crate) fn align(lines: &[Vec<String>]) -> String {
     let columns = lines.first().map_or(0, Vec::len);
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

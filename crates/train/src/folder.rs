@@ -9,12 +9,13 @@ use serde_json::{Map, Value};
 use crate::error::TrainError;
 
 /// What a run writes; `--overwrite` removes these and nothing else.
-const PARTS: [&str; 13] = [
+const PARTS: [&str; 14] = [
     "manifest.json",
     "recipe.toml",
     "ledger.jsonl",
     "ledger.md",
     "metrics.jsonl",
+    "profile.json",
     "scores.json",
     "report.html",
     "data",

@@ -33,7 +33,7 @@ pub struct Setup {
 }
 
 /// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest.
-/// `pocket` is the folder of the built-in model. `progress` hears of rows rendered so far, of all.
+/// `pocket` is the folder of the built-in model; the model lies on `device`. `progress` hears of rows rendered so far, of all.
 ///
 /// # Errors
 /// See [`TrainError`]. The ledger is written before a run is refused for what it says.
@@ -41,6 +41,7 @@ pub fn set_up(
     recipe: &ResolvedRecipe,
     folder: &RunFolder,
     pocket: &Path,
+    device: &Device,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Setup, TrainError> {
     let recipe_sha256 = recipe.training_hash();
@@ -49,7 +50,7 @@ pub fn set_up(
     }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let mut model = Model::load(&base_dir, &Device::cpu())?;
+    let mut model = Model::load(&base_dir, device)?;
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, recipe)?;
     let (_, trainable) = model.params.count();

@@ -20,7 +20,8 @@ fn set_up_with(rows: &str, learning_rate: &str) -> (Setup, Value) {
     );
     let recipe = Recipe::parse(&text, dir.path().join("recipe.toml")).unwrap().resolve();
     let folder = RunFolder::open(&dir.path().join("run"), false).unwrap();
-    let mut setup = set_up(&recipe, &folder, Path::new("no pocket"), &|_, _| {}).unwrap();
+    let mut setup =
+        set_up(&recipe, &folder, Path::new("no pocket"), &luthier_engine::Device::cpu(), &|_, _| {}).unwrap();
     let manifest = luthier_fixtures::json(&folder.path("manifest.json"));
     setup.make_trainable(&recipe).unwrap();
     (setup, manifest)

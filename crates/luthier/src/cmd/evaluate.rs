@@ -27,7 +27,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut job = stages::open(&args.recipe, args.out.as_deref(), false)?;
+    let mut job = stages::open(&args.recipe, args.out.as_deref())?;
     let evaluation = job.evaluation()?;
     if job.compares(System::Base) {
         job.answer(&evaluation, System::Base)?;
