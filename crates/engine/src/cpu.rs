@@ -7,8 +7,9 @@ use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
 use luthier_kernels::matmul::MatMul;
 
-use crate::device::{AttentionForward, Backend, Buffer, CpuBlock, Memory, View, ViewMut, Work};
+use crate::device::{AttentionForward, Backend, Buffer, CpuBlock, MappedBlock, Memory, View, ViewMut, Work};
 use crate::pool::Pool;
+use crate::storage::Numbers;
 
 /// f32 arithmetic on all threads of the global pool.
 #[derive(Debug, Default)]
@@ -19,6 +20,7 @@ pub(crate) struct Cpu {
 fn read<'a>(view: &View<'a>) -> &'a [f32] {
     match view.buffer {
         Buffer::Cpu(block) => &block.0.as_slice()[view.range.clone()],
+        Buffer::Mapped(block) => &block.numbers.as_slice()[view.range.clone()],
         Buffer::Counted(_) => panic!("a buffer of the plan device was given to the cpu device"),
     }
 }
@@ -26,6 +28,7 @@ fn read<'a>(view: &View<'a>) -> &'a [f32] {
 fn write<'a>(view: ViewMut<'a>) -> &'a mut [f32] {
     match view.buffer {
         Buffer::Cpu(block) => &mut block.0.as_mut_slice()[view.range],
+        Buffer::Mapped(_) => panic!("numbers of a mapped file cannot be written; `Tensor::view_mut` copies them first"),
         Buffer::Counted(_) => panic!("a buffer of the plan device was given to the cpu device"),
     }
 }
@@ -43,6 +46,16 @@ impl Backend for Cpu {
         let mut buffer = self.allocate(data.len());
         write(buffer.all_mut()).copy_from_slice(data);
         buffer
+    }
+
+    fn adopt(&self, numbers: Numbers) -> Buffer {
+        match numbers {
+            Numbers::Owned(data) => Buffer::Cpu(CpuBlock(self.pool.adopt(data))),
+            Numbers::Mapped(numbers) => {
+                let _held = self.pool.hold(size_of_val(numbers.as_slice()));
+                Buffer::Mapped(MappedBlock { numbers, _held })
+            }
+        }
     }
 
     fn download(&self, from: View<'_>) -> Vec<f32> {

@@ -7,14 +7,16 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use luthier_files::MappedNumbers;
 use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
 use luthier_kernels::matmul::MatMul;
 
 use crate::cpu::Cpu;
 use crate::plan::Plan;
-use crate::pool::Block;
+use crate::pool::{Block, Held};
 use crate::profile::{Profile, Profiled};
+use crate::storage::Numbers;
 
 /// Numbers on a device.
 #[derive(Debug)]
@@ -22,6 +24,9 @@ pub enum Buffer {
     /// f32 numbers in main memory.
     #[doc(hidden)]
     Cpu(CpuBlock),
+    /// f32 numbers in a mapped file, which cannot be written.
+    #[doc(hidden)]
+    Mapped(MappedBlock),
     /// Only the count of the numbers, on the `plan` device.
     #[doc(hidden)]
     Counted(crate::plan::Counted),
@@ -30,6 +35,13 @@ pub enum Buffer {
 /// Main memory of the CPU device.
 #[derive(Debug)]
 pub struct CpuBlock(pub(crate) Block);
+
+/// A part of a mapped file, on the CPU device's account.
+#[derive(Debug)]
+pub struct MappedBlock {
+    pub(crate) numbers: MappedNumbers,
+    pub(crate) _held: Held,
+}
 
 /// A part of a [`Buffer`], to read.
 #[derive(Clone, Debug)]
@@ -50,7 +62,22 @@ impl Buffer {
     pub fn len(&self) -> usize {
         match self {
             Self::Cpu(block) => block.0.as_slice().len(),
+            Self::Mapped(block) => block.numbers.as_slice().len(),
             Self::Counted(counted) => counted.len(),
+        }
+    }
+
+    /// How many bytes of memory it takes, those of a mapped file among them.
+    pub fn bytes(&self) -> usize {
+        self.len() * size_of::<f32>()
+    }
+
+    /// Whether its numbers cannot be written, only copied.
+    pub fn is_read_only(&self) -> bool {
+        match self {
+            Self::Cpu(_) => false,
+            Self::Mapped(_) => true,
+            Self::Counted(counted) => counted.is_read_only(),
         }
     }
 
@@ -142,6 +169,8 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Numbers with unspecified contents.
     fn allocate(&self, len: usize) -> Buffer;
     fn upload(&self, data: &[f32]) -> Buffer;
+    /// Takes numbers over, without a copy where it can use them where they are.
+    fn adopt(&self, numbers: Numbers) -> Buffer;
     fn download(&self, from: View<'_>) -> Vec<f32>;
     fn memory(&self) -> Memory;
     /// What was asked so far; zero on devices that do not count.

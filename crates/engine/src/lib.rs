@@ -18,6 +18,7 @@ mod params;
 mod plan;
 mod pool;
 mod profile;
+mod storage;
 mod tape;
 mod tensor;
 
@@ -32,5 +33,6 @@ pub use op::linear::{Linear, LowRank};
 pub use op::rope::RopeTable;
 pub use params::{Grads, Param, ParamId, Params};
 pub use profile::{ProductKind, ProductShape, Profile, ProfileRow, Spent};
+pub use storage::Numbers;
 pub use tape::{Backward, Flow, Slot, Tape, Var};
 pub use tensor::Tensor;

@@ -8,6 +8,7 @@ use luthier_kernels::attention::{AttentionShape, Segment};
 use luthier_kernels::matmul::MatMul;
 
 use crate::device::{AttentionForward, Backend, Buffer, Memory, View, ViewMut, Work};
+use crate::storage::Numbers;
 
 /// Bytes in use and operations asked for.
 #[derive(Debug, Default)]
@@ -27,12 +28,17 @@ struct Tally {
 #[derive(Debug)]
 pub struct Counted {
     len: usize,
+    read_only: bool,
     tally: Arc<Tally>,
 }
 
 impl Counted {
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.read_only
     }
 }
 
@@ -43,6 +49,12 @@ impl Drop for Counted {
 }
 
 impl Plan {
+    fn count(&self, len: usize, read_only: bool) -> Buffer {
+        let now = self.memory.current.fetch_add(len * 4, Relaxed) + len * 4;
+        self.memory.peak.fetch_max(now, Relaxed);
+        Buffer::Counted(Counted { len, read_only, tally: Arc::clone(&self.memory) })
+    }
+
     fn rows(&self, numbers: usize) {
         self.row_bytes.fetch_add(numbers as u64 * 4, Relaxed);
     }
@@ -69,13 +81,18 @@ impl Backend for Plan {
     }
 
     fn allocate(&self, len: usize) -> Buffer {
-        let now = self.memory.current.fetch_add(len * 4, Relaxed) + len * 4;
-        self.memory.peak.fetch_max(now, Relaxed);
-        Buffer::Counted(Counted { len, tally: Arc::clone(&self.memory) })
+        self.count(len, false)
     }
 
     fn upload(&self, data: &[f32]) -> Buffer {
         self.allocate(data.len())
+    }
+
+    fn adopt(&self, numbers: Numbers) -> Buffer {
+        match numbers {
+            Numbers::Owned(data) => self.count(data.len(), false),
+            Numbers::Mapped(numbers) => self.count(numbers.as_slice().len(), true),
+        }
     }
 
     fn download(&self, from: View<'_>) -> Vec<f32> {

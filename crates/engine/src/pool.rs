@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Blocks below this many numbers are left to the allocator, which serves them well.
 const SMALL: usize = 1 << 12;
 
-/// Freed blocks by capacity, with the running totals in numbers (4 bytes each).
+/// Freed blocks by capacity in numbers (4 bytes each), with the bytes that are in use.
 #[derive(Debug, Default)]
 pub(crate) struct Pool {
     state: Mutex<State>,
@@ -27,8 +27,7 @@ impl Pool {
     /// A block of `len` numbers whose contents are left over from earlier use.
     pub(crate) fn take(self: &Arc<Self>, len: usize) -> Block {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.in_use += len;
-        state.peak = state.peak.max(state.in_use);
+        state.count(len * 4);
         let class = size_class(len);
         let found = state.free.range(class..=class + class / 4).find(|(_, blocks)| !blocks.is_empty());
         let reused = found.map(|(&capacity, _)| capacity).and_then(|capacity| {
@@ -41,9 +40,26 @@ impl Pool {
         Block { data, len, pool: Arc::clone(self) }
     }
 
+    /// Numbers that somebody else made, from now on counted and kept like any block.
+    pub(crate) fn adopt(self: &Arc<Self>, data: Vec<f32>) -> Block {
+        let len = data.len();
+        self.count(len * 4);
+        Block { data, len, pool: Arc::clone(self) }
+    }
+
+    /// Counts bytes that lie elsewhere, as long as the answer lives.
+    pub(crate) fn hold(self: &Arc<Self>, bytes: usize) -> Held {
+        self.count(bytes);
+        Held { bytes, pool: Arc::clone(self) }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).count(bytes);
+    }
+
     fn give_back(&self, data: Vec<f32>, len: usize) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.in_use -= len;
+        state.in_use -= len * 4;
         let class = data.len();
         if class < SMALL {
             return;
@@ -51,7 +67,7 @@ impl Pool {
         state.free_total += class;
         state.free.entry(class).or_default().push(data);
         // Rows of changing length leave blocks of many sizes behind; hold no more than half of the peak.
-        while state.free_total > state.peak / 2 + SMALL {
+        while state.free_total > state.peak / 8 + SMALL {
             let Some((&largest, _)) = state.free.iter().rfind(|(_, blocks)| !blocks.is_empty()) else { break };
             state.free.get_mut(&largest).map(Vec::pop);
             state.free_total -= largest;
@@ -61,7 +77,14 @@ impl Pool {
     /// Bytes handed out now, and the most that ever were.
     pub(crate) fn usage(&self) -> (usize, usize) {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        (state.in_use * 4, state.peak * 4)
+        (state.in_use, state.peak)
+    }
+}
+
+impl State {
+    fn count(&mut self, bytes: usize) {
+        self.in_use += bytes;
+        self.peak = self.peak.max(self.in_use);
     }
 }
 
@@ -95,6 +118,19 @@ impl Block {
 impl Drop for Block {
     fn drop(&mut self) {
         self.pool.give_back(std::mem::take(&mut self.data), self.len);
+    }
+}
+
+/// Bytes that lie outside the pool and count as its own until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held {
+    bytes: usize,
+    pool: Arc<Pool>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.pool.state.lock().unwrap_or_else(PoisonError::into_inner).in_use -= self.bytes;
     }
 }
 

@@ -13,6 +13,7 @@ use luthier_kernels::matmul::MatMul;
 
 use crate::device::{AttentionForward, Backend, Buffer, Device, Memory, View, ViewMut, Work};
 use crate::plan::Plan;
+use crate::storage::Numbers;
 
 /// What a device did since it was made, kernel by kernel.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -266,6 +267,10 @@ impl Backend for Profiled {
 
     fn upload(&self, data: &[f32]) -> Buffer {
         self.time("upload", None, moved(data.len()), |inner| inner.upload(data))
+    }
+
+    fn adopt(&self, numbers: Numbers) -> Buffer {
+        self.time("adopt", None, moved(0), |inner| inner.adopt(numbers))
     }
 
     fn download(&self, from: View<'_>) -> Vec<f32> {

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::device::{Buffer, Device, View, ViewMut};
+use crate::storage::Numbers;
 
-/// `[rows, cols]` numbers, row-major and contiguous. Clones share the numbers; writing to a shared one copies first.
+/// `[rows, cols]` numbers, row-major and contiguous. Clones share the numbers; writing to a shared or mapped one
+/// copies first.
 #[derive(Clone, Debug)]
 pub struct Tensor {
     rows: usize,
@@ -36,6 +38,16 @@ impl Tensor {
         Self { rows, cols, buffer: Arc::new(device.upload(data)), device: device.clone() }
     }
 
+    /// Numbers that are there already, without a copy where the device can use them where they are.
+    ///
+    /// # Panics
+    /// If they are not `rows * cols`.
+    pub fn of(device: &Device, rows: usize, cols: usize, numbers: Numbers) -> Self {
+        let buffer = Arc::new(device.adopt(numbers));
+        assert_eq!(buffer.len(), rows * cols, "{} numbers for [{rows}, {cols}]", buffer.len());
+        Self { rows, cols, buffer, device: device.clone() }
+    }
+
     /// Rows.
     pub fn rows(&self) -> usize {
         self.rows
@@ -44,6 +56,11 @@ impl Tensor {
     /// Columns.
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// Bytes of memory that its numbers take, those of a mapped file among them.
+    pub fn bytes(&self) -> usize {
+        self.buffer.bytes()
     }
 
     /// The device that holds it.
@@ -61,9 +78,9 @@ impl Tensor {
         self.buffer.view(rows.start * self.cols..rows.end * self.cols)
     }
 
-    /// All numbers, to write; copies them first when another tensor shares them.
+    /// All numbers, to write; copies them first when another tensor shares them, or when they lie in a file.
     pub fn view_mut(&mut self) -> ViewMut<'_> {
-        if Arc::get_mut(&mut self.buffer).is_none() {
+        if Arc::get_mut(&mut self.buffer).is_none_or(|buffer| buffer.is_read_only()) {
             let mut own = self.device.allocate(self.buffer.len());
             self.device.copy(self.buffer.all(), own.all_mut());
             self.buffer = Arc::new(own);

@@ -1,9 +1,9 @@
-//! Files that appear whole or not at all, and their hashes.
+//! Files that appear whole or not at all, their hashes, and files as memory.
 //!
 //! A writer gets a file beside the target; only when everything is written and synced is it renamed over the target.
 //! A full disk or a crash leaves the target as it was.
 
-#![forbid(unsafe_code)]
+mod mapping;
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,6 +11,8 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+
+pub use mapping::{MappedBytes, MappedNumbers};
 
 /// Writes a file through `write`; the folder is made if need be.
 ///

@@ -107,6 +107,12 @@ fn split_rows<R: Rows>(range: Range<usize>, row_chunk: usize, out: R, f: &(impl 
     );
 }
 
+/// Whether `f` holds for every chunk of `chunk` elements of `0..len`, asked on all threads.
+pub fn all_chunks(len: usize, chunk: usize, f: impl Fn(Range<usize>) -> bool + Sync) -> bool {
+    let chunk = chunk.max(1);
+    (0..len.div_ceil(chunk)).into_par_iter().all(|i| f(i * chunk..((i + 1) * chunk).min(len)))
+}
+
 /// `total += sum over all rows`, where `f(range of rows, partial)` adds a chunk of rows into a zeroed partial sum. The
 /// chunks are cut by `n_rows` and `total.len()` alone and their partial sums are added in order.
 pub fn reduce_rows(n_rows: usize, total: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {

@@ -5,7 +5,7 @@ mod config;
 use std::collections::HashSet;
 use std::path::Path;
 
-use luthier_engine::{LowRank, MatMul, Param, ParamId};
+use luthier_engine::{LowRank, MatMul, Numbers, Param, ParamId};
 
 use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::error::ModelError;
@@ -147,7 +147,7 @@ impl Model {
             let weight = &self.params.get(linear.weight).tensor;
             let (outs, inputs) = (weight.rows(), weight.cols());
             let mut push = |name: String, shape: [usize; 2]| -> Result<ParamId, ModelError> {
-                let tensor = tensor(&self.device, &shape, &fill(&name, &shape)?);
+                let tensor = tensor(&self.device, &shape, Numbers::Owned(fill(&name, &shape)?));
                 Ok(self.params.push(Param { name, shape: shape.to_vec(), tensor, trainable: true }))
             };
             let a = push(format!("{path}.lora_A.weight"), [options.rank, inputs])?;

@@ -1,12 +1,15 @@
-//! Safetensors in and out: one file or many with an index, f32, bf16 or f16.
+//! Safetensors in and out: one file or many with an index, f32, bf16 or f16. Numbers are read, or mapped as they lie.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::sync::OnceLock;
 
 use half::{bf16, f16};
+use luthier_engine::{Numbers, threads};
+use luthier_files::MappedBytes;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, View};
 use serde_json::Value;
@@ -29,6 +32,8 @@ struct TensorFile {
     path: PathBuf,
     /// Where the numbers begin.
     data_start: u64,
+    /// The file as memory, from the first tensor on that is used as it lies; nothing where it cannot be mapped.
+    mapped: OnceLock<Option<MappedBytes>>,
 }
 
 impl Tensors {
@@ -119,7 +124,7 @@ impl Tensors {
             let why = format!("holds {} bytes that belong to no tensor; copy or fetch it again", stored - filled);
             return Err(ModelError::broken(path, why));
         }
-        self.files.push(TensorFile { path: path.to_owned(), data_start });
+        self.files.push(TensorFile { path: path.to_owned(), data_start, mapped: OnceLock::new() });
         Ok(())
     }
 
@@ -150,6 +155,30 @@ impl Tensors {
     /// # Errors
     /// When it is missing, of another shape, of a type that is not f32, bf16 or f16, not finite, or unreadable.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (file, info) = self.find(name, expected)?;
+        let data = file.read(info).map_err(ModelError::read(&file.path))?;
+        let data = data.ok_or_else(|| {
+            let why = format!("tensor \"{name}\" is stored as {:?}; f32, bf16 and f16 can be read", info.dtype);
+            ModelError::broken(&file.path, why)
+        })?;
+        if all_finite(&data) { Ok(data) } else { Err(not_finite(file, name)) }
+    }
+
+    /// As [`Tensors::read`], but numbers that lie in the file as they are used stay there.
+    ///
+    /// # Errors
+    /// As [`Tensors::read`].
+    pub fn map_or_read(&self, name: &str, expected: &[usize]) -> Result<Numbers, ModelError> {
+        let (file, info) = self.find(name, expected)?;
+        let mapped = (info.dtype == Dtype::F32).then(|| file.mapped(info)?.as_numbers()).flatten();
+        match mapped {
+            Some(numbers) if all_finite(numbers.as_slice()) => Ok(Numbers::Mapped(numbers)),
+            Some(_) => Err(not_finite(file, name)),
+            None => self.read(name, expected).map(Numbers::Owned),
+        }
+    }
+
+    fn find(&self, name: &str, expected: &[usize]) -> Result<(&TensorFile, &TensorInfo), ModelError> {
         let Some((file, info)) = self.by_name.get(name) else {
             return Err(ModelError::MissingTensor {
                 path: self.root.clone(),
@@ -166,17 +195,7 @@ impl Tensors {
                 expected: expected.to_owned(),
             });
         }
-        let bytes = file.bytes(info).map_err(ModelError::read(&file.path))?;
-        let data = decode(info.dtype, &bytes).ok_or_else(|| {
-            let why = format!("tensor \"{name}\" is stored as {:?}; f32, bf16 and f16 can be read", info.dtype);
-            ModelError::broken(&file.path, why)
-        })?;
-        if !all_finite(&data) {
-            let why =
-                format!("tensor \"{name}\" holds numbers that are NaN or infinite; the training that wrote it failed");
-            return Err(ModelError::broken(&file.path, why));
-        }
-        Ok(data)
+        Ok((file, info))
     }
 
     /// As [`Tensors::read`] for a tensor of any shape, which is returned too.
@@ -204,15 +223,45 @@ impl Tensors {
     }
 }
 
+/// Bytes that are read and converted at a time: whole numbers of each type.
+const PIECE: usize = 1 << 20;
+
 impl TensorFile {
-    fn bytes(&self, info: &TensorInfo) -> io::Result<Vec<u8>> {
+    /// The numbers as f32, piece by piece, so that no second copy is ever there; none for a type that cannot be read.
+    fn read(&self, info: &TensorInfo) -> io::Result<Option<Vec<f32>>> {
+        let decode: fn(&[u8], &mut Vec<f32>) = match info.dtype {
+            Dtype::F32 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+            Dtype::BF16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32())),
+            Dtype::F16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
+            _ => return Ok(None),
+        };
         let (start, end) = info.data_offsets;
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.data_start + start as u64))?;
-        let mut bytes = vec![0; end - start];
-        file.read_exact(&mut bytes)?;
-        Ok(bytes)
+        let mut piece = vec![0; PIECE.min(end - start)];
+        let mut data = Vec::with_capacity(info.shape.iter().product());
+        for at in (start..end).step_by(PIECE) {
+            let piece = &mut piece[..PIECE.min(end - at)];
+            file.read_exact(piece)?;
+            decode(piece, &mut data);
+        }
+        Ok(Some(data))
     }
+
+    /// The tensor's bytes as they lie in the file, where its file system can map it.
+    fn mapped(&self, info: &TensorInfo) -> Option<MappedBytes> {
+        let file = self.mapped.get_or_init(|| MappedBytes::of_file(&self.path).ok()).as_ref()?;
+        let (start, end) = info.data_offsets;
+        let start_of_data = usize::try_from(self.data_start).ok()?;
+        let (start, end) = (start_of_data + start, start_of_data + end);
+        // The file was measured before; another may have taken its place since.
+        (end <= file.as_slice().len()).then(|| file.slice(start..end))
+    }
+}
+
+fn not_finite(file: &TensorFile, name: &str) -> ModelError {
+    let why = format!("tensor \"{name}\" holds numbers that are NaN or infinite; the training that wrote it failed");
+    ModelError::broken(&file.path, why)
 }
 
 /// Where the numbers begin, and what lies there: the library sees to it that shapes fit their bytes and that these lie
@@ -248,17 +297,7 @@ fn is_plain_name(name: &str) -> bool {
 fn all_finite(data: &[f32]) -> bool {
     const INFINITY: u32 = f32::INFINITY.to_bits();
     let largest = |chunk: &[f32]| chunk.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7FFF_FFFF));
-    data.chunks(4096).all(|chunk| largest(chunk) < INFINITY)
-}
-
-fn decode(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    match dtype {
-        Dtype::F32 => Some(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-        Dtype::BF16 => Some(pairs().map(|pair| bf16::from_le_bytes(pair).to_f32()).collect()),
-        Dtype::F16 => Some(pairs().map(|pair| f16::from_le_bytes(pair).to_f32()).collect()),
-        _ => None,
-    }
+    threads::all_chunks(data.len(), 1 << 18, |range| data[range].chunks(4096).all(|chunk| largest(chunk) < INFINITY))
 }
 
 /// The type that saved weights are stored in.

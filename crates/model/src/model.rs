@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use luthier_engine::{Device, Layout, ParamId, Params, Tape, Tensor, Var};
+use luthier_engine::{Device, Layout, Numbers, ParamId, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
@@ -30,17 +30,34 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a folder that transformers' `save_pretrained` wrote; all weights frozen.
+    /// Opens a folder that transformers' `save_pretrained` wrote; all weights frozen. Those that lie in the files as f32
+    /// are used where they are.
     ///
     /// # Errors
     /// Naming the file and the field or tensor that is wrong.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::open(dir, device, Tensors::map_or_read)
+    }
+
+    /// As [`Model::load`] for weights that will be trained: all are read into memory of their own at once. (Mapped ones
+    /// would be copied at the first update, and their pages stay beside the copies.)
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_to_train(dir: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::open(dir, device, |tensors, name, shape| tensors.read(name, shape).map(Numbers::Owned))
+    }
+
+    fn open(
+        dir: &Path,
+        device: &Device,
+        numbers: impl Fn(&Tensors, &str, &[usize]) -> Result<Numbers, ModelError>,
+    ) -> Result<Self, ModelError> {
         let config = Config::read(dir)?;
         let tensors = Tensors::of_model(dir)?;
         let mut params = Params::default();
         let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            let data = tensors.read(stored_name(&tensors, name), shape)?;
-            Ok(tensor(device, shape, &data))
+            Ok(tensor(device, shape, numbers(&tensors, stored_name(&tensors, name), shape)?))
         })?;
         check_leftovers(&tensors, &params, dir)?;
         let model = Self::of(config, params, decoder, device);
@@ -64,7 +81,7 @@ impl Model {
                 _ if name.ends_with(".bias") => vec![0.0; count],
                 _ => Stream::new(seed, name).normals(count, deviation),
             };
-            Ok(tensor(device, shape, &data))
+            Ok(tensor(device, shape, Numbers::Owned(data)))
         })?;
         Ok(Self::of(config, params, decoder, device))
     }
@@ -239,9 +256,10 @@ fn next_tokens(texts: &[&[u32]]) -> (Vec<u32>, Vec<u32>) {
 }
 
 /// A tensor with the rows and columns of a file's shape: a vector is one row.
-pub(crate) fn tensor(device: &Device, shape: &[usize], data: &[f32]) -> Tensor {
+pub(crate) fn tensor(device: &Device, shape: &[usize], numbers: Numbers) -> Tensor {
     let cols = shape.last().copied().unwrap_or(1);
-    Tensor::from_slice(device, data.len() / cols.max(1), cols, data)
+    let rows = shape.iter().product::<usize>() / cols.max(1);
+    Tensor::of(device, rows, cols, numbers)
 }
 
 pub(crate) fn write_json(path: &Path, json: &Map<String, Value>) -> Result<(), ModelError> {

@@ -35,6 +35,45 @@ fn a_model_saved_in_f32_loads_with_the_same_bits() {
 }
 
 #[test]
+fn weights_used_as_they_lie_in_the_file_are_those_that_are_read_and_writing_copies_them() {
+    for name in fixture::MODELS {
+        let (mut mapped, read) = (fixture::model(name), Model::load_to_train(&fixture::folder(name), &Device::cpu()));
+        let read = read.unwrap();
+        let tokens = text(2, 33, mapped.config.vocab_size);
+        assert_eq!(bits(&logits(&mapped, &tokens)), bits(&logits(&read, &tokens)), "{name}");
+        assert_eq!(mapped.device().memory().current, read.device().memory().current, "both are counted");
+        let ids: Vec<_> = mapped.params.iter().map(|(id, _)| id).collect();
+        for id in ids {
+            let device = mapped.device().clone();
+            let tensor = &mut mapped.params.get_mut(id).tensor;
+            let (was, copy) = (bits(&tensor.to_vec()), tensor.clone());
+            device.scale(tensor.view_mut(), -2.0);
+            assert_eq!(bits(&copy.to_vec()), was, "{name}: the file's numbers stay for those who share them");
+            assert!(tensor.to_vec().iter().zip(was).all(|(new, old)| *new == -2.0 * f32::from_bits(old)), "{name}");
+        }
+        let again = fixture::model(name);
+        assert_eq!(bits(&logits(&again, &tokens)), bits(&logits(&read, &tokens)), "{name}: the file is as it was");
+    }
+}
+
+#[test]
+fn weights_that_do_not_lie_aligned_are_read() {
+    let folder = copy_of(&folder("llama-mha-untied"));
+    let (aligned, path) = (load(folder.path()), folder.path().join("model.safetensors"));
+    let bytes = fs::read(&path).unwrap();
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap());
+    // A header may end in spaces: three more shift all numbers.
+    let mut shifted = (header + 3).to_le_bytes().to_vec();
+    shifted.extend_from_slice(&bytes[8..8 + header as usize]);
+    shifted.extend_from_slice(b"   ");
+    shifted.extend_from_slice(&bytes[8 + header as usize..]);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, shifted).unwrap();
+    let tokens = text(3, 20, aligned.config.vocab_size);
+    assert_eq!(bits(&logits(&aligned, &tokens)), bits(&logits(&load(folder.path()), &tokens)));
+}
+
+#[test]
 fn a_model_saved_in_16_bits_loads_with_its_weights_rounded_to_nearest() {
     for name in fixture::MODELS {
         let model = fixture::model(name);

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use luthier_engine::{Params, Tensor};
+use luthier_engine::{Numbers, Params, Tensor};
 use luthier_model::ModelError;
 use luthier_model::checkpoint::{SaveDtype, Saved, Tensors, write_safetensors};
 use serde::{Deserialize, Serialize};
@@ -140,6 +140,6 @@ fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) ->
 
 fn fill(from: &Tensors, name: &str, tensor: &mut Tensor) -> Result<(), ModelError> {
     let data = from.read(name, &[tensor.rows(), tensor.cols()])?;
-    *tensor = Tensor::from_slice(tensor.device(), tensor.rows(), tensor.cols(), &data);
+    *tensor = Tensor::of(tensor.device(), tensor.rows(), tensor.cols(), Numbers::Owned(data));
     Ok(())
 }

@@ -50,7 +50,10 @@ pub fn set_up(
     }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let mut model = Model::load(&base_dir, device)?;
+    let mut model = match recipe.train.method {
+        Method::Full => Model::load_to_train(&base_dir, device)?,
+        Method::Lora(_) => Model::load(&base_dir, device)?,
+    };
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, recipe)?;
     let (_, trainable) = model.params.count();

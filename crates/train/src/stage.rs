@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use luthier_engine::Params;
 use luthier_model::{ModelError, SaveDtype};
 
 use crate::error::TrainError;
@@ -81,6 +82,8 @@ impl Setup {
         match tuned {
             Tuned::Adapter(dir) => self.model.load_adapter(dir),
             Tuned::Model(dir) => {
+                // The weights before need not lie beside those after.
+                self.model.params = Params::default();
                 self.model = luthier_model::Model::load(dir, self.model.device())?;
                 Ok(())
             }
