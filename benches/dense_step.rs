@@ -1,5 +1,5 @@
 //! One dense training step on random tokens, no padding, every token labelled: the arithmetic-bound case. The peer's
-//! twin is `tools/peers/peer_step.py`.
+//! twin is `tools/peers/step.py`.
 //!
 //! usage: cargo run --release -p luthier-train --example dense_step -- lora|full [BATCH [LENGTH]]
 

@@ -1,6 +1,6 @@
 """Times one optimiser step of transformers (+ PEFT) on dense random tokens: no padding, a label on every token.
 
-usage: peer_step.py lora|full [--shape smol135|qwen05] [--rows 4] [--length 256] [--steps 5] [--threads 2] [--rank 8]
+usage: step.py lora|full [--shape smollm135|qwen05] [--rows 4] [--length 256] [--steps 5] [--threads 2] [--rank 8]
 
 This is the arithmetic-bound case, the kindest one to the peer. Prints one JSON line: tokens/s of the best and of the median step,
 the process's peak memory in bytes, and the loss of every step. The first step, which pays for allocation, is not timed.
@@ -9,15 +9,12 @@ the process's peak memory in bytes, and the loss of every step. The first step, 
 import argparse
 import json
 import resource
-import sys
 import time
-from pathlib import Path
 from statistics import median
 
 import torch
 from peft import LoraConfig, get_peft_model
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from make_model import SHAPES
 
 
@@ -44,7 +41,7 @@ def step(model, optimiser, tokens):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("method", choices=("lora", "full"))
-    parser.add_argument("--shape", choices=("smol135", "qwen05"), default="smol135")
+    parser.add_argument("--shape", choices=("smollm135", "qwen05"), default="smollm135")
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--length", type=int, default=256)
     parser.add_argument("--steps", type=int, default=5, help="timed steps")
