@@ -202,6 +202,34 @@ impl Model {
         self.adapter = None;
     }
 
+    /// How the attached adapter is made.
+    pub fn adapter_options(&self) -> Option<&LoraOptions> {
+        self.adapter.as_ref().map(|adapter| &adapter.options)
+    }
+
+    /// Whether these targets name just the maps that the adapter sits on.
+    pub fn adapter_sits_on(&mut self, targets: &Targets) -> bool {
+        self.decoder.linears_mut().all(|(path, linear)| targets.contains(&path) == linear.low_rank.is_some())
+    }
+
+    /// The share of inputs that the attached adapter drops while training; at least 0, below 1.
+    ///
+    /// # Panics
+    /// When the share is out of its range.
+    pub fn set_adapter_dropout(&mut self, dropout: f64) {
+        assert!((0.0..1.0).contains(&dropout), "dropout {dropout}");
+        let Some(adapter) = &mut self.adapter else { return };
+        adapter.options.dropout = dropout;
+        for (_, linear) in self.decoder.linears_mut() {
+            if let Some(term) = &mut linear.low_rank {
+                term.dropout = dropout as f32;
+            }
+        }
+        for (.., term) in &mut adapter.terms {
+            term.dropout = dropout as f32;
+        }
+    }
+
     /// Whether an adapter is attached.
     pub fn has_adapter(&self) -> bool {
         self.adapter.is_some()

@@ -75,6 +75,8 @@ pub enum TrainOn {
     Answers,
     /// The last answer and its end-of-turn token.
     LastAnswer,
+    /// All that follows the last answer's prompt: also what the template writes behind the end of turn, such as a line break.
+    Completion,
     /// Every token but the first, which nothing predicts.
     All,
 }

@@ -87,7 +87,7 @@ impl<'a> Renderer<'a> {
         let last = row.answers.len() - 1;
         let wanted = match train_on {
             TrainOn::Answers => &row.answers[..],
-            TrainOn::LastAnswer | TrainOn::All => &row.answers[last..],
+            TrainOn::LastAnswer | TrainOn::Completion | TrainOn::All => &row.answers[last..],
         };
         let tokens = self.tokenise(&row, wanted)?;
         let mut labelled = vec![false; tokens.encoded.ids.len()];
@@ -95,8 +95,11 @@ impl<'a> Renderer<'a> {
         for (span, prompt_len) in wanted.iter().zip(&tokens.prompt_lens) {
             ended = self.label(&mut labelled, &tokens.encoded, span, *prompt_len);
         }
-        if train_on == TrainOn::All {
-            labelled.fill(true);
+        let prompt_len = tokens.prompt_lens.last().copied().unwrap_or(0);
+        match train_on {
+            TrainOn::Answers | TrainOn::LastAnswer => {}
+            TrainOn::Completion => labelled[prompt_len..].fill(true),
+            TrainOn::All => labelled.fill(true),
         }
         if let Some(first) = labelled.first_mut() {
             *first = false;
@@ -104,7 +107,7 @@ impl<'a> Renderer<'a> {
         Ok(Example {
             tokens: tokens.encoded.ids,
             labelled,
-            prompt_len: tokens.prompt_lens.last().copied().unwrap_or(0),
+            prompt_len,
             text: row.text,
             resplit: tokens.resplit,
             restated: row.restated,

@@ -36,6 +36,9 @@ fn answers_and_their_end_of_turn_are_labelled_and_the_line_break_after_is_not() 
     assert_eq!(tokenizer.decode(&example.tokens, false), example.text);
     let last = renderer.render_example(&turns(), TrainOn::LastAnswer).unwrap();
     assert_eq!(labelled_text(&tokenizer, &last), "啦啦<|im_end|>");
+    let completion = renderer.render_example(&turns(), TrainOn::Completion).unwrap();
+    assert_eq!(labelled_text(&tokenizer, &completion), "啦啦<|im_end|>\n");
+    assert_eq!((&completion.tokens, completion.ended), (&last.tokens, true));
     let all = renderer.render_example(&turns(), TrainOn::All).unwrap();
     assert_eq!(all.labelled_tokens(), all.tokens.len() - 1);
 }

@@ -21,6 +21,21 @@ pub enum TrainError {
         /// Why.
         source: ModelError,
     },
+    /// The recipe says of the adapter to start from what is not so.
+    #[error(
+        "{key} is {said}, but the adapter of train.lora.init ({}) {found}; take the key away or name another adapter",
+        dir.display()
+    )]
+    AdapterSays {
+        /// The key of the recipe.
+        key: &'static str,
+        /// What the recipe says.
+        said: String,
+        /// What the adapter has instead.
+        found: String,
+        /// The adapter's folder.
+        dir: std::path::PathBuf,
+    },
     /// Rows, template or tokenizer refused.
     #[error(transparent)]
     Text(#[from] luthier_text::TextError),

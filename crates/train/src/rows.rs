@@ -130,6 +130,7 @@ fn data_options(recipe: &ResolvedRecipe, sources: Vec<text::Source>) -> DataOpti
         train_on: match data.train_on {
             recipe::TrainOn::Answers => text::TrainOn::Answers,
             recipe::TrainOn::LastAnswer => text::TrainOn::LastAnswer,
+            recipe::TrainOn::Completion => text::TrainOn::Completion,
             recipe::TrainOn::All => text::TrainOn::All,
         },
         max_length: data.max_length,

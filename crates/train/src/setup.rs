@@ -141,16 +141,59 @@ fn make_trainable(model: &mut Model, recipe: &ResolvedRecipe) -> Result<(), Trai
         return Ok(());
     };
     let refused = |key: &'static str| move |source| TrainError::Adapter { key, source };
-    if let Some(dir) = &lora.init {
-        return model.load_adapter(dir.full()).map_err(refused("train.lora.init"));
-    }
-    let targets = match &lora.targets {
+    let targets = lora.targets.as_ref().map(|targets| match targets {
         Targets::AllLinear => luthier_model::Targets::AllLinear,
         Targets::Named(names) => luthier_model::Targets::Named(names.clone()),
+    });
+    if let Some(dir) = &lora.init {
+        model.load_adapter(dir.full()).map_err(refused("train.lora.init"))?;
+        check_said(model, lora, targets.as_ref(), dir)?;
+        model.set_adapter_dropout(lora.dropout);
+        return Ok(());
+    }
+    let written = "the recipe fills what no adapter says";
+    let options = LoraOptions {
+        rank: lora.rank.expect(written),
+        alpha: lora.alpha.expect(written),
+        dropout: lora.dropout,
+        rslora: lora.rslora.expect(written),
+        targets: targets.expect(written),
     };
-    let options =
-        LoraOptions { rank: lora.rank, alpha: lora.alpha, dropout: lora.dropout, rslora: lora.rslora, targets };
     model.attach_lora(&options, recipe.seed).map_err(refused("train.lora"))
+}
+
+/// What the recipe says of the adapter it starts from must be so. Dropout is no part of an adapter: the recipe decides it.
+fn check_said(
+    model: &mut Model,
+    lora: &recipe::Lora,
+    targets: Option<&luthier_model::Targets>,
+    init: &recipe::RecipePath,
+) -> Result<(), TrainError> {
+    let differs = |key: &'static str, said: String, found: String| {
+        Err(TrainError::AdapterSays { key, said, found, dir: init.full().to_owned() })
+    };
+    if let Some(targets) = targets
+        && !model.adapter_sits_on(targets)
+    {
+        let said = match targets {
+            luthier_model::Targets::AllLinear => String::from("\"all-linear\""),
+            luthier_model::Targets::Named(names) => format!("{names:?}"),
+        };
+        return differs("train.lora.targets", said, String::from("sits on other layers"));
+    }
+    let adapter = model.adapter_options().expect("it was just loaded");
+    match lora {
+        recipe::Lora { rank: Some(rank), .. } if *rank != adapter.rank => {
+            differs("train.lora.rank", rank.to_string(), format!("has rank {}", adapter.rank))
+        }
+        recipe::Lora { alpha: Some(alpha), .. } if *alpha != adapter.alpha => {
+            differs("train.lora.alpha", alpha.to_string(), format!("has alpha {}", adapter.alpha))
+        }
+        recipe::Lora { rslora: Some(rslora), .. } if *rslora != adapter.rslora => {
+            differs("train.lora.rslora", rslora.to_string(), format!("has {}", adapter.rslora))
+        }
+        _ => Ok(()),
+    }
 }
 
 impl From<&text::Example> for TrainingRow {

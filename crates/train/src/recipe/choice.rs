@@ -78,6 +78,8 @@ choice! {
         Answers = "answers",
         /// The last answer of a conversation and its end-of-turn.
         LastAnswer = "last-answer",
+        /// All that follows the last prompt, as scripts have it that only mask the prompt.
+        Completion = "completion",
         /// Every token.
         All = "all",
     }

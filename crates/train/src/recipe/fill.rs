@@ -284,12 +284,14 @@ fn train(written: &Written, folder: &Path) -> Train {
 
 fn lora(written: &Written, folder: &Path) -> Lora {
     let named = written.texts("train.lora.targets").map(Targets::Named);
+    // An adapter to start from has its own; what is written beside it is compared with that.
+    let said = |name: &str| !written.has("train.lora.init") || written.has(&format!("train.lora.{name}"));
     Lora {
-        rank: get!(written.count("train.lora.rank")),
-        alpha: get!(written.number("train.lora.alpha")),
+        rank: said("rank").then(|| get!(written.count("train.lora.rank"))),
+        alpha: said("alpha").then(|| get!(written.number("train.lora.alpha"))),
         dropout: get!(written.number("train.lora.dropout")),
-        targets: named.unwrap_or(Targets::AllLinear),
-        rslora: written.flag("train.lora.rslora"),
+        targets: said("targets").then(|| named.unwrap_or(Targets::AllLinear)),
+        rslora: said("rslora").then(|| written.flag("train.lora.rslora")),
         init: written.text("train.lora.init").map(|path| RecipePath::new(folder, path)),
     }
 }

@@ -107,7 +107,7 @@ fn a_minimal_recipe_gets_every_default() {
     assert_eq!(recipe.model.source, ModelSource::Base(Base::Pocket));
     assert_eq!(recipe.model.save_dtype, SaveDtype::F32);
     let Method::Lora(lora) = &recipe.train.method else { panic!("{:?}", recipe.train.method) };
-    assert_eq!((lora.rank, lora.alpha, &lora.targets), (8, 16.0, &Targets::AllLinear));
+    assert_eq!((lora.rank, lora.alpha, &lora.targets), (Some(8), Some(16.0), &Some(Targets::AllLinear)));
     assert_eq!((recipe.train.length, recipe.train.step_size), (Length::Epochs(3.0), StepSize::Rows(32)));
     assert_eq!((recipe.train.learning_rate, recipe.train.max_grad_norm), (2e-4, 1.0));
     assert_eq!(recipe.train.adam, Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 });

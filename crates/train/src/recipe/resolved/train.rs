@@ -45,19 +45,23 @@ pub enum Method {
     Lora(Lora),
 }
 
-/// `train.lora`.
+/// `train.lora`. What is none was not written beside `init`: the adapter says it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Lora {
     /// R.
-    pub rank: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<usize>,
     /// Scale is alpha / rank.
-    pub alpha: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
     /// On the input of the added term.
     pub dropout: f64,
     /// The layers that get one.
-    pub targets: Targets,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub targets: Option<Targets>,
     /// Scale is alpha / sqrt(rank).
-    pub rslora: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rslora: Option<bool>,
     /// An adapter to start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<RecipePath>,
