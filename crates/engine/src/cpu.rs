@@ -7,9 +7,11 @@ use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
 use luthier_kernels::matmul::MatMul;
 
-use crate::device::{AttentionForward, Backend, Buffer, CpuBlock, MappedBlock, Memory, View, ViewMut, Work};
+use crate::device::{
+    AttentionForward, Backend, Buffer, CpuBlock, MappedBlock, Memory, PackedBlock, View, ViewMut, Work,
+};
 use crate::pool::Pool;
-use crate::storage::Numbers;
+use crate::storage::{Numbers, Packed};
 
 /// f32 arithmetic on all threads of the global pool.
 #[derive(Debug, Default)]
@@ -21,7 +23,22 @@ fn read<'a>(view: &View<'a>) -> &'a [f32] {
     match view.buffer {
         Buffer::Cpu(block) => &block.0.as_slice()[view.range.clone()],
         Buffer::Mapped(block) => &block.numbers.as_slice()[view.range.clone()],
+        Buffer::Packed(block) => panic!(
+            "a weight packed as {:?} was given where f32 is read; products take it as b, embeddings as table",
+            block.packed.packing()
+        ),
         Buffer::Counted(_) => panic!("a buffer of the plan device was given to the cpu device"),
+    }
+}
+
+/// The packed weight that a view shows, if it is one.
+fn packed<'a>(view: &View<'a>) -> Option<&'a Packed> {
+    match view.buffer {
+        Buffer::Packed(block) => {
+            assert_eq!(view.range, 0..block.packed.len(), "a part of a packed weight was asked for");
+            Some(&block.packed)
+        }
+        _ => None,
     }
 }
 
@@ -29,6 +46,7 @@ fn write<'a>(view: ViewMut<'a>) -> &'a mut [f32] {
     match view.buffer {
         Buffer::Cpu(block) => &mut block.0.as_mut_slice()[view.range],
         Buffer::Mapped(_) => panic!("numbers of a mapped file cannot be written; `Tensor::view_mut` copies them first"),
+        Buffer::Packed(_) => panic!("a packed weight cannot be written: it is frozen"),
         Buffer::Counted(_) => panic!("a buffer of the plan device was given to the cpu device"),
     }
 }
@@ -55,11 +73,18 @@ impl Backend for Cpu {
                 let _held = self.pool.hold(size_of_val(numbers.as_slice()));
                 Buffer::Mapped(MappedBlock { numbers, _held })
             }
+            Numbers::Packed(packed) => {
+                let _held = self.pool.hold(packed.bytes());
+                Buffer::Packed(PackedBlock { packed, _held })
+            }
         }
     }
 
     fn download(&self, from: View<'_>) -> Vec<f32> {
-        read(&from).to_vec()
+        match packed(&from) {
+            Some(packed) => packed.unpack(),
+            None => read(&from).to_vec(),
+        }
     }
 
     fn memory(&self) -> Memory {
@@ -87,7 +112,10 @@ impl Backend for Cpu {
     }
 
     fn matmul(&self, spec: &MatMul, a: View<'_>, b: View<'_>, c: ViewMut<'_>) {
-        kernels::matmul::matmul(spec, read(&a), read(&b), write(c));
+        match packed(&b) {
+            Some(b) => kernels::packed::matmul(spec, read(&a), &b.view(), write(c)),
+            None => kernels::matmul::matmul(spec, read(&a), read(&b), write(c)),
+        }
     }
 
     fn add_bias(&self, x: ViewMut<'_>, bias: View<'_>) {
@@ -165,7 +193,10 @@ impl Backend for Cpu {
     }
 
     fn embed(&self, table: View<'_>, c: usize, ids: &[u32], out: ViewMut<'_>) {
-        kernels::embed::embed(read(&table), c, ids, write(out));
+        match packed(&table) {
+            Some(table) => kernels::packed::embed(&table.view(), ids, write(out)),
+            None => kernels::embed::embed(read(&table), c, ids, write(out)),
+        }
     }
 
     fn embed_backward(&self, ids: &[u32], c: usize, dy: View<'_>, dtable: ViewMut<'_>) {

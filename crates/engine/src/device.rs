@@ -11,12 +11,13 @@ use luthier_files::MappedNumbers;
 use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
 use luthier_kernels::matmul::MatMul;
+use luthier_kernels::packed::Packing;
 
 use crate::cpu::Cpu;
 use crate::plan::Plan;
 use crate::pool::{Block, Held};
 use crate::profile::{Profile, Profiled};
-use crate::storage::Numbers;
+use crate::storage::{Numbers, Packed};
 
 /// Numbers on a device.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub enum Buffer {
     /// f32 numbers in a mapped file, which cannot be written.
     #[doc(hidden)]
     Mapped(MappedBlock),
+    /// A weight in fewer bytes than f32, for products and embeddings.
+    #[doc(hidden)]
+    Packed(PackedBlock),
     /// Only the count of the numbers, on the `plan` device.
     #[doc(hidden)]
     Counted(crate::plan::Counted),
@@ -40,6 +44,13 @@ pub struct CpuBlock(pub(crate) Block);
 #[derive(Debug)]
 pub struct MappedBlock {
     pub(crate) numbers: MappedNumbers,
+    pub(crate) _held: Held,
+}
+
+/// A packed weight, on the CPU device's account.
+#[derive(Debug)]
+pub struct PackedBlock {
+    pub(crate) packed: Packed,
     pub(crate) _held: Held,
 }
 
@@ -58,25 +69,39 @@ pub struct ViewMut<'a> {
 }
 
 impl Buffer {
-    /// How many f32 numbers it holds.
+    /// How many numbers it holds.
     pub fn len(&self) -> usize {
         match self {
             Self::Cpu(block) => block.0.as_slice().len(),
             Self::Mapped(block) => block.numbers.as_slice().len(),
+            Self::Packed(block) => block.packed.len(),
             Self::Counted(counted) => counted.len(),
         }
     }
 
     /// How many bytes of memory it takes, those of a mapped file among them.
     pub fn bytes(&self) -> usize {
-        self.len() * size_of::<f32>()
+        match self {
+            Self::Cpu(_) | Self::Mapped(_) => self.len() * size_of::<f32>(),
+            Self::Packed(block) => block.packed.bytes(),
+            Self::Counted(counted) => counted.bytes(),
+        }
     }
 
-    /// Whether its numbers cannot be written, only copied.
+    /// How its numbers are packed; none for f32.
+    pub fn packing(&self) -> Option<Packing> {
+        match self {
+            Self::Cpu(_) | Self::Mapped(_) => None,
+            Self::Packed(block) => Some(block.packed.packing()),
+            Self::Counted(counted) => counted.packing(),
+        }
+    }
+
+    /// Whether its numbers cannot be written; those of a file can be copied, those of a packed weight only unpacked.
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Cpu(_) => false,
-            Self::Mapped(_) => true,
+            Self::Mapped(_) | Self::Packed(_) => true,
             Self::Counted(counted) => counted.is_read_only(),
         }
     }
@@ -113,6 +138,15 @@ impl View<'_> {
     /// How many numbers it shows.
     pub fn len(&self) -> usize {
         self.range.len()
+    }
+
+    /// How many bytes they take.
+    pub fn bytes(&self) -> usize {
+        match self.buffer.packing() {
+            None => self.len() * size_of::<f32>(),
+            // Packed weights are shown whole.
+            Some(_) => self.buffer.bytes(),
+        }
     }
 
     /// Whether it shows nothing.
@@ -185,6 +219,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Row `i` of `from` goes to row `rows[i]` of `to`; rows of `c` numbers.
     fn copy_to_rows(&self, from: View<'_>, c: usize, rows: &[u32], to: ViewMut<'_>);
 
+    /// `b` may be packed: then it is a whole weight, as it lies in [`MatMul::nt`] or [`MatMul::nn`].
     fn matmul(&self, spec: &MatMul, a: View<'_>, b: View<'_>, c: ViewMut<'_>);
     fn add_bias(&self, x: ViewMut<'_>, bias: View<'_>);
     fn column_sums(&self, x: View<'_>, c: usize, out: ViewMut<'_>);
@@ -217,6 +252,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn rope(&self, x: View<'_>, y: ViewMut<'_>, heads: usize, head_size: usize, cos_sin: View<'_>, inverse: bool);
     fn swiglu(&self, gate: View<'_>, up: View<'_>, y: ViewMut<'_>);
     fn swiglu_backward(&self, gate: View<'_>, up: View<'_>, dy: View<'_>, dgate: ViewMut<'_>, dup: ViewMut<'_>);
+    /// `table` may be packed.
     fn embed(&self, table: View<'_>, c: usize, ids: &[u32], out: ViewMut<'_>);
     fn embed_backward(&self, ids: &[u32], c: usize, dy: View<'_>, dtable: ViewMut<'_>);
     fn gather_rows(&self, x: View<'_>, c: usize, rows: &[u32], out: ViewMut<'_>);

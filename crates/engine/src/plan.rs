@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
 use luthier_kernels::matmul::MatMul;
+use luthier_kernels::packed::Packing;
 
 use crate::device::{AttentionForward, Backend, Buffer, Memory, View, ViewMut, Work};
 use crate::storage::Numbers;
@@ -28,6 +29,8 @@ struct Tally {
 #[derive(Debug)]
 pub struct Counted {
     len: usize,
+    bytes: usize,
+    packing: Option<Packing>,
     read_only: bool,
     tally: Arc<Tally>,
 }
@@ -37,6 +40,14 @@ impl Counted {
         self.len
     }
 
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn packing(&self) -> Option<Packing> {
+        self.packing
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only
     }
@@ -44,15 +55,15 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        self.tally.current.fetch_sub(self.len * 4, Relaxed);
+        self.tally.current.fetch_sub(self.bytes, Relaxed);
     }
 }
 
 impl Plan {
-    fn count(&self, len: usize, read_only: bool) -> Buffer {
-        let now = self.memory.current.fetch_add(len * 4, Relaxed) + len * 4;
+    fn count(&self, len: usize, bytes: usize, packing: Option<Packing>, read_only: bool) -> Buffer {
+        let now = self.memory.current.fetch_add(bytes, Relaxed) + bytes;
         self.memory.peak.fetch_max(now, Relaxed);
-        Buffer::Counted(Counted { len, read_only, tally: Arc::clone(&self.memory) })
+        Buffer::Counted(Counted { len, bytes, packing, read_only, tally: Arc::clone(&self.memory) })
     }
 
     fn rows(&self, numbers: usize) {
@@ -81,7 +92,7 @@ impl Backend for Plan {
     }
 
     fn allocate(&self, len: usize) -> Buffer {
-        self.count(len, false)
+        self.count(len, len * 4, None, false)
     }
 
     fn upload(&self, data: &[f32]) -> Buffer {
@@ -89,9 +100,11 @@ impl Backend for Plan {
     }
 
     fn adopt(&self, numbers: Numbers) -> Buffer {
+        let (len, bytes) = (numbers.len(), numbers.bytes());
         match numbers {
-            Numbers::Owned(data) => self.count(data.len(), false),
-            Numbers::Mapped(numbers) => self.count(numbers.as_slice().len(), true),
+            Numbers::Owned(_) => self.count(len, bytes, None, false),
+            Numbers::Mapped(_) => self.count(len, bytes, None, true),
+            Numbers::Packed(packed) => self.count(len, bytes, Some(packed.packing()), true),
         }
     }
 

@@ -282,7 +282,8 @@ impl Backend for Profiled {
         let mut c = c;
         counter.matmul(spec, a.clone(), b.clone(), c.reborrow());
         let written = if spec.beta == 0.0 { 1 } else { 2 } * spec.m * spec.n;
-        let work = Work { row_kernel_bytes: (a.len() + b.len() + written) as u64 * 4, ..counter.work() };
+        let bytes = (a.len() + written) * 4 + b.bytes();
+        let work = Work { row_kernel_bytes: bytes as u64, ..counter.work() };
         self.time("matmul", Some(ProductShape::of(spec)), work, |inner| inner.matmul(spec, a, b, c));
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use luthier_kernels::packed::Packing;
+
 use crate::device::{Buffer, Device, View, ViewMut};
 use crate::storage::Numbers;
 
@@ -63,6 +65,11 @@ impl Tensor {
         self.buffer.bytes()
     }
 
+    /// How its numbers are packed; none for f32.
+    pub fn packing(&self) -> Option<Packing> {
+        self.buffer.packing()
+    }
+
     /// The device that holds it.
     pub fn device(&self) -> &Device {
         &self.device
@@ -79,8 +86,12 @@ impl Tensor {
     }
 
     /// All numbers, to write; copies them first when another tensor shares them, or when they lie in a file.
+    ///
+    /// # Panics
+    /// If they are packed: such a weight is frozen.
     pub fn view_mut(&mut self) -> ViewMut<'_> {
         if Arc::get_mut(&mut self.buffer).is_none_or(|buffer| buffer.is_read_only()) {
+            assert_eq!(self.packing(), None, "a packed weight cannot be written: it is frozen");
             let mut own = self.device.allocate(self.buffer.len());
             self.device.copy(self.buffer.all(), own.all_mut());
             self.buffer = Arc::new(own);
@@ -96,7 +107,7 @@ impl Tensor {
         ViewMut { buffer: view.buffer, range }
     }
 
-    /// A copy of the numbers in main memory.
+    /// A copy of the numbers in main memory, unpacked if they are packed.
     pub fn to_vec(&self) -> Vec<f32> {
         self.device.download(self.view())
     }

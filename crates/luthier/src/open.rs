@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use luthier_engine::Device;
 use luthier_model::Model;
 use luthier_text::{Template, TextError, Tokenizer};
+use luthier_train::recipe::Store;
 
 use crate::cmd::Failure;
 use crate::pocket;
@@ -19,6 +21,10 @@ pub(crate) struct ModelArgs {
     /// Folder of a PEFT LoRA adapter to put on it
     #[arg(long, value_name = "DIR")]
     pub(crate) adapter: Option<PathBuf>,
+    /// How the weights are held in memory: fewer bytes decode faster and are less exact
+    #[arg(long, value_name = "STORE", default_value = "f32")]
+    #[arg(value_parser = PossibleValuesParser::new(Store::NAMES).try_map(|name| Store::from_name(&name).ok_or(name)))]
+    pub(crate) store: Store,
 }
 
 /// A model with its tokenizer, where there is one: rows of token ids need none.
@@ -34,7 +40,7 @@ impl ModelArgs {
     /// Loads the model, its adapter and its tokenizer.
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
         let dir = model_folder(&self.model)?;
-        let mut model = Model::load(&dir, &Device::cpu()).map_err(Failure::input)?;
+        let mut model = Model::load_as(&dir, &Device::cpu(), self.store.into()).map_err(Failure::input)?;
         if let Some(adapter) = &self.adapter {
             model.load_adapter(adapter).map_err(Failure::input)?;
         }

@@ -236,8 +236,12 @@ impl Model {
     }
 
     /// Adds `scale * B A` of the adapter to each weight and takes it off.
-    pub fn merge_adapter(&mut self) {
-        let Some(adapter) = self.adapter.take() else { return };
+    ///
+    /// # Errors
+    /// When the weights are packed: their sum would be rounded once more.
+    pub fn merge_adapter(&mut self) -> Result<(), ModelError> {
+        self.refuse_packed("merged with its adapter: the sums would be rounded again")?;
+        let Some(adapter) = self.adapter.take() else { return Ok(()) };
         for (_, weight, term) in &adapter.terms {
             let (a, b) = (self.params.get(term.a).tensor.clone(), self.params.get(term.b).tensor.clone());
             let merged = &mut self.params.get_mut(*weight).tensor;
@@ -245,6 +249,7 @@ impl Model {
             self.device.matmul(&product, b.view(), a.view(), merged.view_mut());
         }
         self.detach_adapter();
+        Ok(())
     }
 
     /// Writes the adapter as PEFT's `save_pretrained` writes it; `base` is what it was trained on.

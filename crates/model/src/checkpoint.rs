@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use half::{bf16, f16};
-use luthier_engine::{Numbers, threads};
+use luthier_engine::{Numbers, Packed, Packing, threads};
 use luthier_files::MappedBytes;
 use safetensors::tensor::{Metadata, TensorInfo};
 use safetensors::{Dtype, View};
@@ -155,13 +155,9 @@ impl Tensors {
     /// # Errors
     /// When it is missing, of another shape, of a type that is not f32, bf16 or f16, not finite, or unreadable.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
-        let (file, info) = self.find(name, expected)?;
-        let data = file.read(info).map_err(ModelError::read(&file.path))?;
-        let data = data.ok_or_else(|| {
-            let why = format!("tensor \"{name}\" is stored as {:?}; f32, bf16 and f16 can be read", info.dtype);
-            ModelError::broken(&file.path, why)
-        })?;
-        if all_finite(&data) { Ok(data) } else { Err(not_finite(file, name)) }
+        let mut data = Vec::with_capacity(expected.iter().product());
+        self.read_in_pieces(name, expected, 1 << 18, |piece| data.extend_from_slice(piece))?;
+        Ok(data)
     }
 
     /// As [`Tensors::read`], but numbers that lie in the file as they are used stay there.
@@ -176,6 +172,48 @@ impl Tensors {
             Some(_) => Err(not_finite(file, name)),
             None => self.read(name, expected).map(Numbers::Owned),
         }
+    }
+
+    /// A tensor of rows, packed as it is read; bf16 that lies in the file stays there.
+    ///
+    /// # Errors
+    /// As [`Tensors::read`].
+    pub fn pack(&self, name: &str, [rows, cols]: [usize; 2], packing: Packing) -> Result<Packed, ModelError> {
+        let (file, info) = self.find(name, &[rows, cols])?;
+        let as_it_lies = packing == Packing::Bf16 && info.dtype == Dtype::BF16;
+        if let Some(bytes) = as_it_lies.then(|| file.mapped(info)).flatten() {
+            let finite = all_finite_bf16(bytes.as_slice());
+            return if finite { Ok(Packed::mapped_bf16(rows, cols, bytes)) } else { Err(not_finite(file, name)) };
+        }
+        let mut packed = Packed::with_capacity(packing, rows, cols);
+        // Whole rows, and enough of them for all threads.
+        let piece = ((1 << 22) / cols.max(1)).max(1) * cols;
+        self.read_in_pieces(name, &[rows, cols], piece, |rows| packed.push_rows(rows))?;
+        Ok(packed)
+    }
+
+    /// Hands on the numbers, checked, `piece` at a time.
+    fn read_in_pieces(
+        &self,
+        name: &str,
+        expected: &[usize],
+        piece: usize,
+        mut take: impl FnMut(&[f32]),
+    ) -> Result<(), ModelError> {
+        let (file, info) = self.find(name, expected)?;
+        let Some(decode) = decoder(info.dtype) else {
+            let why = format!("tensor \"{name}\" is stored as {:?}; f32, bf16 and f16 can be read", info.dtype);
+            return Err(ModelError::broken(&file.path, why));
+        };
+        let mut finite = true;
+        let mut checked = |piece: &[f32]| {
+            finite = finite && all_finite(piece);
+            if finite {
+                take(piece);
+            }
+        };
+        file.read_in_pieces(info, piece, decode, &mut checked).map_err(ModelError::read(&file.path))?;
+        if finite { Ok(()) } else { Err(not_finite(file, name)) }
     }
 
     fn find(&self, name: &str, expected: &[usize]) -> Result<(&TensorFile, &TensorInfo), ModelError> {
@@ -223,29 +261,41 @@ impl Tensors {
     }
 }
 
-/// Bytes that are read and converted at a time: whole numbers of each type.
-const PIECE: usize = 1 << 20;
+/// Turns the bytes of a file into numbers behind those that are there.
+type Decode = fn(&[u8], &mut Vec<f32>);
+
+fn decoder(dtype: Dtype) -> Option<Decode> {
+    Some(match dtype {
+        Dtype::F32 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+        Dtype::BF16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32())),
+        Dtype::F16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
+        _ => return None,
+    })
+}
 
 impl TensorFile {
-    /// The numbers as f32, piece by piece, so that no second copy is ever there; none for a type that cannot be read.
-    fn read(&self, info: &TensorInfo) -> io::Result<Option<Vec<f32>>> {
-        let decode: fn(&[u8], &mut Vec<f32>) = match info.dtype {
-            Dtype::F32 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-            Dtype::BF16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32())),
-            Dtype::F16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
-            _ => return Ok(None),
-        };
+    /// Reads a tensor `piece` numbers at a time, so that no second copy of it is ever there.
+    fn read_in_pieces(
+        &self,
+        info: &TensorInfo,
+        piece: usize,
+        decode: Decode,
+        take: &mut dyn FnMut(&[f32]),
+    ) -> io::Result<()> {
         let (start, end) = info.data_offsets;
+        let piece = piece * info.dtype.bitsize() / 8;
         let mut file = File::open(&self.path)?;
         file.seek(SeekFrom::Start(self.data_start + start as u64))?;
-        let mut piece = vec![0; PIECE.min(end - start)];
-        let mut data = Vec::with_capacity(info.shape.iter().product());
-        for at in (start..end).step_by(PIECE) {
-            let piece = &mut piece[..PIECE.min(end - at)];
-            file.read_exact(piece)?;
-            decode(piece, &mut data);
+        let mut bytes = vec![0; piece.min(end - start)];
+        let mut numbers = Vec::new();
+        for at in (start..end).step_by(piece.max(1)) {
+            let bytes = &mut bytes[..piece.min(end - at)];
+            file.read_exact(bytes)?;
+            numbers.clear();
+            decode(bytes, &mut numbers);
+            take(&numbers);
         }
-        Ok(Some(data))
+        Ok(())
     }
 
     /// The tensor's bytes as they lie in the file, where its file system can map it.
@@ -298,6 +348,15 @@ fn all_finite(data: &[f32]) -> bool {
     const INFINITY: u32 = f32::INFINITY.to_bits();
     let largest = |chunk: &[f32]| chunk.iter().fold(0, |largest, x| largest.max(x.to_bits() & 0x7FFF_FFFF));
     threads::all_chunks(data.len(), 1 << 18, |range| data[range].chunks(4096).all(|chunk| largest(chunk) < INFINITY))
+}
+
+fn all_finite_bf16(bytes: &[u8]) -> bool {
+    const INFINITY: u16 = 0x7F80;
+    let numbers = bytes.as_chunks().0;
+    let largest = |chunk: &[[u8; 2]]| chunk.iter().fold(0, |largest, &x| largest.max(u16::from_le_bytes(x) & 0x7FFF));
+    threads::all_chunks(numbers.len(), 1 << 18, |range| {
+        numbers[range].chunks(4096).all(|chunk| largest(chunk) < INFINITY)
+    })
 }
 
 /// The type that saved weights are stored in.

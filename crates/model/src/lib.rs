@@ -17,6 +17,7 @@ mod fields;
 mod init;
 mod model;
 mod session;
+mod store;
 
 pub use adapter::{LoraOptions, Targets};
 pub use checkpoint::SaveDtype;
@@ -24,3 +25,4 @@ pub use config::{Config, RopeScaling};
 pub use error::ModelError;
 pub use model::Model;
 pub use session::{Feed, SequenceId, Session};
+pub use store::Store;

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::decoder::{Decoder, Packed};
 use crate::error::ModelError;
 use crate::init::Stream;
+use crate::store::Store;
 
 /// A decoder with its weights.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub struct Model {
     pub generation_config: Option<Map<String, Value>>,
     /// The type its weights were stored in.
     pub stored_dtype: SaveDtype,
+    pub(crate) store: Store,
     pub(crate) decoder: Decoder,
     pub(crate) device: Device,
     pub(crate) adapter: Option<Adapter>,
@@ -36,7 +38,22 @@ impl Model {
     /// # Errors
     /// Naming the file and the field or tensor that is wrong.
     pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::open(dir, device, Tensors::map_or_read)
+        Self::load_as(dir, device, Store::F32)
+    }
+
+    /// As [`Model::load`], with the weights held as `store` says. They are packed as they are read, one after another, so the
+    /// model is never in memory as f32.
+    ///
+    /// # Errors
+    /// As [`Model::load`].
+    pub fn load_as(dir: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
+        let mut model =
+            Self::open(dir, device, |tensors, name, stored, shape| match (store.packing(name, shape), shape) {
+                (Some(packing), &[rows, cols]) => tensors.pack(stored, [rows, cols], packing).map(Numbers::Packed),
+                _ => tensors.map_or_read(stored, shape),
+            })?;
+        model.store = store;
+        Ok(model)
     }
 
     /// As [`Model::load`] for weights that will be trained: all are read into memory of their own at once. (Mapped ones
@@ -45,19 +62,20 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_to_train(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::open(dir, device, |tensors, name, shape| tensors.read(name, shape).map(Numbers::Owned))
+        Self::open(dir, device, |tensors, _, stored, shape| tensors.read(stored, shape).map(Numbers::Owned))
     }
 
+    /// `numbers` gets the tensors, a parameter's name, its name in the files, and its shape.
     fn open(
         dir: &Path,
         device: &Device,
-        numbers: impl Fn(&Tensors, &str, &[usize]) -> Result<Numbers, ModelError>,
+        numbers: impl Fn(&Tensors, &str, &str, &[usize]) -> Result<Numbers, ModelError>,
     ) -> Result<Self, ModelError> {
         let config = Config::read(dir)?;
         let tensors = Tensors::of_model(dir)?;
         let mut params = Params::default();
         let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            Ok(tensor(device, shape, numbers(&tensors, stored_name(&tensors, name), shape)?))
+            Ok(tensor(device, shape, numbers(&tensors, name, stored_name(&tensors, name), shape)?))
         })?;
         check_leftovers(&tensors, &params, dir)?;
         let model = Self::of(config, params, decoder, device);
@@ -91,6 +109,7 @@ impl Model {
         Self {
             generation_config: None,
             stored_dtype: SaveDtype::F32,
+            store: Store::F32,
             base_params: params.len(),
             config,
             params,
@@ -110,8 +129,17 @@ impl Model {
         self.decoder.head
     }
 
-    /// Marks every weight as trained: full fine-tuning.
+    /// How its frozen weights are held.
+    pub fn store(&self) -> Store {
+        self.store
+    }
+
+    /// Marks every weight as trained: full fine-tuning. [`Model::load_to_train`] opens a model for it.
+    ///
+    /// # Panics
+    /// If the weights are packed: the recipe's check refuses that before.
     pub fn train_everything(&mut self) {
+        assert_eq!(self.store, Store::F32, "packed weights cannot be trained");
         self.params.set_trainable(|_| true);
     }
 
@@ -164,8 +192,9 @@ impl Model {
     /// `model.safetensors`. The tokenizer's files are the caller's.
     ///
     /// # Errors
-    /// When a file cannot be written, or a weight is beyond the range of `dtype`.
+    /// When a file cannot be written, a weight is beyond the range of `dtype`, or the weights are packed.
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
+        self.refuse_packed("saved: the files would hold weights that are rounded already")?;
         self.check_range(dtype)?;
         let tensors = self.params.iter().take(self.base_params).map(|(_, param)| {
             let data: Box<dyn Fn() -> Vec<f32>> = Box::new(|| param.tensor.to_vec());
@@ -184,6 +213,15 @@ impl Model {
             write_json(&dir.join("generation_config.json"), generation)?;
         }
         Ok(())
+    }
+
+    /// What is made from packed weights is not what would be made from the model they stand for.
+    pub(crate) fn refuse_packed(&self, cannot_be: &str) -> Result<(), ModelError> {
+        if self.store == Store::F32 {
+            return Ok(());
+        }
+        let store = self.store;
+        Err(ModelError::Options(format!("a model held as {store} cannot be {cannot_be}; open it as f32")))
     }
 
     /// f16 has no numbers above 65504: a weight beyond would be saved as infinity.

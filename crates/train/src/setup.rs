@@ -52,7 +52,7 @@ pub fn set_up(
     let base_dir = base_folder(recipe, folder, pocket)?;
     let mut model = match recipe.train.method {
         Method::Full => Model::load_to_train(&base_dir, device)?,
-        Method::Lora(_) => Model::load(&base_dir, device)?,
+        Method::Lora(_) => Model::load_as(&base_dir, device, recipe.model.store.into())?,
     };
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, recipe)?;
@@ -193,6 +193,17 @@ fn check_said(
             differs("train.lora.rslora", rslora.to_string(), format!("has {}", adapter.rslora))
         }
         _ => Ok(()),
+    }
+}
+
+impl From<recipe::Store> for luthier_model::Store {
+    fn from(store: recipe::Store) -> Self {
+        match store {
+            recipe::Store::F32 => Self::F32,
+            recipe::Store::Bf16 => Self::Bf16,
+            recipe::Store::Int8 => Self::Int8,
+            recipe::Store::Nf4 => Self::Nf4,
+        }
     }
 }
 

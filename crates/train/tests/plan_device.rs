@@ -1,14 +1,16 @@
 //! The counting device runs the code that trains: what it says of memory is what the CPU then takes.
 
 use luthier_engine::{Device, Grads};
-use luthier_model::{LoraOptions, Model, Targets};
+use luthier_model::{LoraOptions, Model, Store, Targets};
 use luthier_train::optimiser::Optimiser;
 use luthier_train::recipe::Adam;
 use luthier_train::{Batch, TrainingRow};
 
-fn two_steps(device: &Device, lora: bool) {
-    let mut model = Model::load(&luthier_fixtures::model("qwen2-bias-tied"), device).unwrap();
-    if lora {
+/// Two steps of an adapter on a model held so, or of all weights.
+fn two_steps(device: &Device, lora: Option<Store>) {
+    let dir = luthier_fixtures::model("qwen2-bias-tied");
+    let mut model = Model::load_as(&dir, device, lora.unwrap_or_default()).unwrap();
+    if lora.is_some() {
         let options = LoraOptions { rank: 4, alpha: 8.0, dropout: 0.1, rslora: false, targets: Targets::AllLinear };
         model.attach_lora(&options, 1).unwrap();
     } else {
@@ -31,11 +33,11 @@ fn two_steps(device: &Device, lora: bool) {
 
 #[test]
 fn the_counted_peak_is_the_peak_that_training_takes() {
-    for lora in [false, true] {
+    for lora in [None, Some(Store::F32), Some(Store::Bf16), Some(Store::Int8), Some(Store::Nf4)] {
         let (cpu, plan) = (Device::cpu(), Device::plan());
         two_steps(&cpu, lora);
         two_steps(&plan, lora);
-        assert_eq!(plan.memory().peak, cpu.memory().peak, "lora {lora}");
+        assert_eq!(plan.memory().peak, cpu.memory().peak, "{lora:?}");
         assert_eq!(plan.memory().current, 0);
         assert!(plan.memory().peak > 100_000);
     }
@@ -48,7 +50,7 @@ fn an_adapter_step_counts_fewer_operations_than_a_full_one() {
         two_steps(&plan, lora);
         plan.work().product_operations
     };
-    let (full, adapter) = (count(false), count(true));
+    let (full, adapter) = (count(None), count(Some(Store::F32)));
     // Without the weights' gradients a third of the linear maps' work goes; the low-rank terms add a little.
     assert!(adapter < full && adapter > full / 2, "{adapter} of {full}");
 }

@@ -129,6 +129,12 @@ choice! {
     Store {
         /// 32-bit floating point.
         F32 = "f32",
+        /// bfloat16.
+        Bf16 = "bf16",
+        /// Signed bytes, and a scale for every 128 numbers.
+        Int8 = "int8",
+        /// Sixteen levels, and a scale for every 64 numbers (arXiv 2305.14314).
+        Nf4 = "nf4",
     }
 }
 choice! {

@@ -130,6 +130,11 @@ impl Together<'_> {
                 let remedy = String::from("write method = \"lora\", or take lora away");
                 self.note("train.lora", Fault::Conflict { other, remedy });
             }
+            MethodName::Full if self.written.text("model.store").is_some_and(|store| store != "f32") => {
+                let message = "frozen weights alone can be held in fewer bytes, and method = \"full\" trains every weight; \
+                               take store away, or write method = \"lora\"";
+                self.refuse("model.store", message.to_owned());
+            }
             MethodName::Lora if is_new => {
                 let other = String::from("model.create");
                 let remedy = String::from("an adapter needs a trained model; write method = \"full\"");
