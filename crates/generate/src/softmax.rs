@@ -1,16 +1,6 @@
 //! Log-sum-exp and candidate ranking over one row of scores `[V]`.
 
-/// `ln(sum(exp(scores)))`, shifted by the maximum. Minus infinity when every score is minus infinity; not finite when a score is NaN or plus infinity.
-#[must_use]
-pub fn log_sum_exp(scores: &[f32]) -> f64 {
-    let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if max == f32::NEG_INFINITY {
-        // `f32::max` skips NaN, so a row of nothing but NaN must not pass for an empty one.
-        return if scores.iter().any(|s| s.is_nan()) { f64::NAN } else { f64::NEG_INFINITY };
-    }
-    let sum: f64 = scores.iter().map(|&s| f64::from((s - max).exp())).sum();
-    f64::from(max) + sum.ln()
-}
+pub use luthier_kernels::cross_entropy::{argmax, log_sum_exp};
 
 /// Replaces scores by their log-softmax, in place; a row of nothing but minus infinity stays as it is.
 pub fn log_softmax(scores: &mut [f32]) {
@@ -20,18 +10,6 @@ pub fn log_softmax(scores: &mut [f32]) {
             *s = (f64::from(*s) - total) as f32;
         }
     }
-}
-
-/// The index of the largest score; the first one among equals, as `torch.argmax` on a CPU.
-#[must_use]
-pub fn argmax(scores: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, &s) in scores.iter().enumerate() {
-        if s > scores[best] {
-            best = i;
-        }
-    }
-    best
 }
 
 /// The token ids of one row in an order, sorted only as far as they are looked at: partial selection by growing chunks

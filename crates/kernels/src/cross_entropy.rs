@@ -47,6 +47,26 @@ pub fn log_softmax(logits: &[f32], v: usize, out: &mut [f32]) {
     });
 }
 
+/// The place of the greatest element, the first one among equals, as `torch.argmax` on a CPU; 0 where nothing is greater
+/// than minus infinity.
+#[must_use]
+pub fn argmax(row: &[f32]) -> usize {
+    let max = max_of(row);
+    row.iter().position(|x| *x == max).unwrap_or(0)
+}
+
+/// `ln(sum(e^x))` of one row, shifted by the greatest element, on the calling thread; minus infinity for a row of nothing
+/// else, and not finite when an element is not a number or plus infinity.
+#[must_use]
+pub fn log_sum_exp(row: &[f32]) -> f64 {
+    let max = max_of(row);
+    if max == f32::NEG_INFINITY {
+        // The maximum passes over what is not a number.
+        return if row.iter().any(|x| x.is_nan()) { f64::NAN } else { f64::NEG_INFINITY };
+    }
+    f64::from(max) + sum_exp(row, max).ln()
+}
+
 /// Sum of `e^(x - max)` over a block, the terms left in `terms`.
 #[inline(always)]
 fn sum_exp_block<V: Vector>(block: &[f32], max: f32, terms: &mut [f32]) -> f32 {
