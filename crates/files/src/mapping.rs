@@ -53,6 +53,18 @@ impl MappedBytes {
         &self.file[self.range.clone()]
     }
 
+    /// Lets the system take the pages back, for bytes that are looked at once; looked at again, they are read again.
+    pub fn let_go(&self) {
+        #[cfg(unix)]
+        // SAFETY: the mapping is of a file and never written: a page that was dropped comes back with the same bytes.
+        let advised = unsafe {
+            self.file.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, self.range.start, self.range.len())
+        };
+        // It is advice: where it is not taken, the pages stay until they are needed for something else.
+        #[cfg(unix)]
+        drop(advised);
+    }
+
     /// The same bytes as f32 numbers; `None` where they do not lie as this machine holds numbers (little end first, at an
     /// address that four divides): then they have to be copied.
     pub fn as_numbers(&self) -> Option<MappedNumbers> {
@@ -88,6 +100,8 @@ mod tests {
         let mapped = MappedBytes::of_file(&path).unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(mapped.as_slice(), bytes);
+        mapped.let_go();
+        assert_eq!(mapped.as_slice(), bytes, "bytes that were let go come back");
         let tail = mapped.slice(8..24);
         assert_eq!(tail.as_numbers().unwrap().as_slice(), numbers);
         assert_eq!(tail.slice(4..12).as_numbers().unwrap().as_slice(), &numbers[1..3]);

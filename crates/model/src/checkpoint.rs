@@ -156,7 +156,7 @@ impl Tensors {
     /// When it is missing, of another shape, of a type that is not f32, bf16 or f16, not finite, or unreadable.
     pub fn read(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
         let mut data = Vec::with_capacity(expected.iter().product());
-        self.read_in_pieces(name, expected, 1 << 18, |piece| data.extend_from_slice(piece))?;
+        self.in_pieces(name, expected, PIECE, |piece| data.extend_from_slice(piece))?;
         Ok(data)
     }
 
@@ -186,14 +186,13 @@ impl Tensors {
             return if finite { Ok(Packed::mapped_bf16(rows, cols, bytes)) } else { Err(not_finite(file, name)) };
         }
         let mut packed = Packed::with_capacity(packing, rows, cols);
-        // Whole rows, and enough of them for all threads.
-        let piece = ((1 << 22) / cols.max(1)).max(1) * cols;
-        self.read_in_pieces(name, &[rows, cols], piece, |rows| packed.push_rows(rows))?;
+        let piece = (PIECE / cols.max(1)).max(1) * cols;
+        self.in_pieces(name, &[rows, cols], piece, |rows| packed.push_rows(rows))?;
         Ok(packed)
     }
 
     /// Hands on the numbers, checked, `piece` at a time.
-    fn read_in_pieces(
+    fn in_pieces(
         &self,
         name: &str,
         expected: &[usize],
@@ -212,7 +211,7 @@ impl Tensors {
                 take(piece);
             }
         };
-        file.read_in_pieces(info, piece, decode, &mut checked).map_err(ModelError::read(&file.path))?;
+        file.in_pieces(info, piece, decode, &mut checked).map_err(ModelError::read(&file.path))?;
         if finite { Ok(()) } else { Err(not_finite(file, name)) }
     }
 
@@ -261,6 +260,9 @@ impl Tensors {
     }
 }
 
+/// Numbers that are converted or packed at a time: enough for all threads, and few enough for the caches.
+const PIECE: usize = 1 << 18;
+
 /// Turns the bytes of a file into numbers behind those that are there.
 type Decode = fn(&[u8], &mut Vec<f32>);
 
@@ -274,8 +276,9 @@ fn decoder(dtype: Dtype) -> Option<Decode> {
 }
 
 impl TensorFile {
-    /// Reads a tensor `piece` numbers at a time, so that no second copy of it is ever there.
-    fn read_in_pieces(
+    /// Hands on a tensor `piece` numbers at a time, so that no second copy of it is ever there: out of the mapped file,
+    /// whose pages go as soon as they were used, or else read.
+    fn in_pieces(
         &self,
         info: &TensorInfo,
         piece: usize,
@@ -283,17 +286,28 @@ impl TensorFile {
         take: &mut dyn FnMut(&[f32]),
     ) -> io::Result<()> {
         let (start, end) = info.data_offsets;
-        let piece = piece * info.dtype.bitsize() / 8;
-        let mut file = File::open(&self.path)?;
-        file.seek(SeekFrom::Start(self.data_start + start as u64))?;
-        let mut bytes = vec![0; piece.min(end - start)];
+        let piece = (piece * info.dtype.bitsize() / 8).max(1);
+        let parts = (0..end - start).step_by(piece).map(|at| at..(at + piece).min(end - start));
         let mut numbers = Vec::new();
-        for at in (start..end).step_by(piece.max(1)) {
-            let bytes = &mut bytes[..piece.min(end - at)];
-            file.read_exact(bytes)?;
+        let mut take_bytes = |bytes: &[u8]| {
             numbers.clear();
             decode(bytes, &mut numbers);
             take(&numbers);
+        };
+        if let Some(mapped) = self.mapped(info) {
+            for part in parts.map(|part| mapped.slice(part)) {
+                take_bytes(part.as_slice());
+                part.let_go();
+            }
+            return Ok(());
+        }
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.data_start + start as u64))?;
+        let mut bytes = vec![0; piece.min(end - start)];
+        for part in parts {
+            let bytes = &mut bytes[..part.len()];
+            file.read_exact(bytes)?;
+            take_bytes(bytes);
         }
         Ok(())
     }
