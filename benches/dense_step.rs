@@ -1,7 +1,7 @@
 //! One dense training step on random tokens, no padding, every token labelled: the arithmetic-bound case. The peer's
 //! twin is `tools/peers/step.py`.
 //!
-//! usage: cargo run --release -p luthier-train --example dense_step -- lora|full [BATCH [LENGTH]]
+//! usage: cargo run --release -p luthier-train --example dense_step -- lora|full [BATCH [LENGTH [none|cheap|block]]]
 
 #![allow(clippy::print_stdout, reason = "a program that prints its measurement")]
 
@@ -12,7 +12,7 @@ use luthier_engine::{Device, Grads};
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::peak_memory_bytes;
 use luthier_train::optimiser::Optimiser;
-use luthier_train::recipe::Adam;
+use luthier_train::recipe::{Adam, RecomputeName};
 use luthier_train::{Batch, TrainingRow};
 use serde_json::json;
 
@@ -32,6 +32,9 @@ fn main() {
     let method = args.next().unwrap_or_else(|| "lora".to_owned());
     let batch: usize = args.next().map_or(4, |text| text.parse().expect("BATCH is a number"));
     let length: usize = args.next().map_or(256, |text| text.parse().expect("LENGTH is a number"));
+    let recompute = args.next().map_or(RecomputeName::None, |text| {
+        RecomputeName::from_name(&text).expect("recompute is none, cheap or block")
+    });
     let mut model = model();
     match method.as_str() {
         "full" => model.train_everything(),
@@ -47,7 +50,7 @@ fn main() {
             labelled: vec![true; length],
         })
         .collect();
-    let packed = Batch::pack(&rows);
+    let packed = Batch { recompute: recompute.into(), ..Batch::pack(&rows) };
     let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
     let mut optimiser = Optimiser::new(model.device(), &model.params, adam, 0.01);
     let mut grads = Grads::zeros(model.device(), &model.params);

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use std::sync::Arc;
+
 use crate::device::{Device, ViewMut};
 use crate::params::{Grads, ParamId, Params};
+use crate::recompute::{Recompute, Remade, Remake, Saved};
 use crate::tensor::Tensor;
 
 /// The place of a value's gradient during the backward.
@@ -17,12 +20,22 @@ pub struct Var {
     pub tensor: Tensor,
     /// Where its gradient flows; `None` when nothing trained lies behind it.
     pub slot: Option<Slot>,
+    /// How it is made again, where that is cheaper than keeping it.
+    remade: Option<Arc<Remade>>,
 }
 
 impl Var {
     /// A value that no gradient flows to.
     pub fn constant(tensor: Tensor) -> Self {
-        Self { tensor, slot: None }
+        Self { tensor, slot: None, remade: None }
+    }
+
+    /// The value for an op's backward: kept, or to be made again.
+    pub fn save(&self) -> Saved {
+        match &self.remade {
+            Some(remade) => Saved::Remade(Arc::clone(remade)),
+            None => Saved::Kept(self.tensor.clone()),
+        }
     }
 }
 
@@ -38,6 +51,17 @@ struct Note {
     outputs: Vec<Slot>,
 }
 
+/// Which run of its ops a tape sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Run {
+    /// The only one.
+    Only,
+    /// The first of two: values get their slots, but the notes are thrown away.
+    First,
+    /// The second of two, in the backward: what the part gives to others is not needed any more.
+    Again,
+}
+
 /// Records ops over the parameters of a model.
 #[derive(Debug)]
 pub struct Tape<'p> {
@@ -45,19 +69,22 @@ pub struct Tape<'p> {
     device: Device,
     /// `None`: nothing is recorded.
     notes: Option<Vec<Note>>,
+    run: Run,
     slots: usize,
     dropout_seed: Option<u64>,
+    recompute: Recompute,
 }
 
 impl<'p> Tape<'p> {
     /// A tape for training: ops with a trained operand are recorded.
     pub fn training(device: &Device, params: &'p Params) -> Self {
-        Self { params, device: device.clone(), notes: Some(Vec::new()), slots: 0, dropout_seed: None }
+        Self { notes: Some(Vec::new()), ..Self::inference(device, params) }
     }
 
     /// A tape that records nothing: values are freed as soon as the model lets go of them.
     pub fn inference(device: &Device, params: &'p Params) -> Self {
-        Self { params, device: device.clone(), notes: None, slots: 0, dropout_seed: None }
+        let (device, recompute) = (device.clone(), Recompute::None);
+        Self { params, device, notes: None, run: Run::Only, slots: 0, dropout_seed: None, recompute }
     }
 
     /// The parameters it runs over.
@@ -80,10 +107,26 @@ impl<'p> Tape<'p> {
         self.dropout_seed
     }
 
+    /// What is not kept for the backward but made again in it.
+    pub fn set_recompute(&mut self, recompute: Recompute) {
+        self.recompute = recompute;
+    }
+
+    /// What is not kept for the backward but made again in it.
+    pub fn recompute(&self) -> Recompute {
+        self.recompute
+    }
+
     /// A value that a gradient is wanted of, for checks: see [`Tape::backward_to`].
     pub fn input(&mut self, tensor: Tensor) -> Var {
         let slot = self.notes.is_some().then(|| self.new_slot());
-        Var { tensor, slot }
+        Var { slot, ..Var::constant(tensor) }
+    }
+
+    /// Says how a value is made again, if a gradient flows through it and cheap values are not to be kept.
+    pub fn remake<R: Remake + 'static>(&self, value: Var, how: impl FnOnce() -> R) -> Var {
+        let cheap = value.slot.is_some() && self.recompute == Recompute::Cheap;
+        Var { remade: cheap.then(|| Arc::new(Remade::new(how()))), ..value }
     }
 
     /// Whether an op with these operands must be recorded.
@@ -97,8 +140,10 @@ impl<'p> Tape<'p> {
     pub fn record(&mut self, op: impl Backward + 'static, outputs: Vec<Tensor>) -> Vec<Var> {
         let slots: Vec<Slot> = outputs.iter().map(|_| self.new_slot()).collect();
         let notes = self.notes.as_mut().expect("an op is recorded only on a training tape");
-        notes.push(Note { op: Box::new(op), outputs: slots.clone() });
-        outputs.into_iter().zip(slots).map(|(tensor, slot)| Var { tensor, slot: Some(slot) }).collect()
+        if self.run != Run::First {
+            notes.push(Note { op: Box::new(op), outputs: slots.clone() });
+        }
+        outputs.into_iter().zip(slots).map(|(tensor, slot)| Var { slot: Some(slot), ..Var::constant(tensor) }).collect()
     }
 
     /// Notes an op with one output, if a gradient has to flow through it.
@@ -122,10 +167,22 @@ impl<'p> Tape<'p> {
 
     /// As [`Tape::backward`], and returns the gradients that reached `inputs` (see [`Tape::input`]).
     pub fn backward_to(self, output: &Var, seed: Tensor, grads: &mut Grads, inputs: &[&Var]) -> Vec<Option<Tensor>> {
+        self.replay([(output.slot, seed)], grads, inputs)
+    }
+
+    /// As [`Tape::backward_to`], from several outputs.
+    pub(crate) fn replay(
+        self,
+        seeds: impl IntoIterator<Item = (Option<Slot>, Tensor)>,
+        grads: &mut Grads,
+        inputs: &[&Var],
+    ) -> Vec<Option<Tensor>> {
         let notes = self.notes.expect("backward is for training tapes");
-        let mut flow =
-            Flow { params: self.params, device: self.device, grads, slots: (0..self.slots).map(|_| None).collect() };
-        flow.add(output.slot, seed);
+        let slots = (0..self.slots).map(|_| None).collect();
+        let mut flow = Flow { params: self.params, device: self.device, grads, slots, dropout_seed: self.dropout_seed };
+        for (slot, seed) in seeds {
+            flow.add(slot, seed);
+        }
         for note in notes.into_iter().rev() {
             let outputs: Vec<_> = note.outputs.iter().map(|slot| flow.slots[slot.0].take()).collect();
             if outputs.iter().any(Option::is_some) {
@@ -133,6 +190,21 @@ impl<'p> Tape<'p> {
             }
         }
         inputs.iter().map(|input| input.slot.and_then(|slot| flow.slots[slot.0].take())).collect()
+    }
+
+    /// A tape for a part of this one that runs once to be forgotten, and again in the backward.
+    pub(crate) fn first_run(&self) -> Self {
+        Self { run: Run::First, dropout_seed: self.dropout_seed, ..Self::training(&self.device, self.params) }
+    }
+
+    /// Which run of its ops this is.
+    pub(crate) fn run(&self) -> Run {
+        self.run
+    }
+
+    /// Whether a gradient may be wanted of what is computed here.
+    pub(crate) fn is_training(&self) -> bool {
+        self.notes.is_some()
     }
 }
 
@@ -143,6 +215,7 @@ pub struct Flow<'a> {
     device: Device,
     grads: &'a mut Grads,
     slots: Vec<Option<Tensor>>,
+    dropout_seed: Option<u64>,
 }
 
 impl<'a> Flow<'a> {
@@ -154,6 +227,13 @@ impl<'a> Flow<'a> {
     /// The device of the tape.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// A new tape over the same parameters that draws dropout alike, and the gradients to add to.
+    pub(crate) fn again(&mut self) -> (Tape<'a>, &mut Grads) {
+        let tape =
+            Tape { run: Run::Again, dropout_seed: self.dropout_seed, ..Tape::training(&self.device, self.params) };
+        (tape, self.grads)
     }
 
     /// The gradient of a parameter, to add to; `None` if it is frozen.

@@ -1,7 +1,7 @@
 //! The one transformer: pre-norm decoder blocks with rotary positions, grouped-query attention and a gated MLP.
 //! Families differ in names and switches only (`arch/`), never in this code.
 
-use luthier_engine::{AttentionShape, Layout, Linear, Param, ParamId, Params, RopeTable, Tape, Tensor, Var};
+use luthier_engine::{AttentionShape, Layout, Linear, Param, ParamId, Params, Recompute, RopeTable, Tape, Tensor, Var};
 
 use crate::config::Config;
 use crate::error::ModelError;
@@ -40,6 +40,10 @@ pub struct Block {
 pub trait KeysAndValues {
     /// Takes the keys and values of the pass's tokens in a layer, `[N, K*D]` each, and returns those to attend to.
     fn exchange(&mut self, layer: usize, k: Var, v: Var) -> (Var, Var);
+    /// Whether a layer may be computed twice.
+    fn repeats(&self) -> bool {
+        false
+    }
 }
 
 /// Training: tokens attend to the pass itself.
@@ -49,6 +53,10 @@ pub struct Packed;
 impl KeysAndValues for Packed {
     fn exchange(&mut self, _: usize, k: Var, v: Var) -> (Var, Var) {
         (k, v)
+    }
+
+    fn repeats(&self) -> bool {
+        true
     }
 }
 
@@ -109,59 +117,32 @@ impl Decoder {
         store: &mut dyn KeysAndValues,
         wanted: Option<&[u32]>,
     ) -> Var {
-        let rope = RopeTable::new(tape.device(), &layout.positions, &self.frequencies, 1.0);
+        let pass = Pass {
+            rope: RopeTable::new(tape.device(), &layout.positions, &self.frequencies, 1.0),
+            layout: layout.clone(),
+            attention: self.attention,
+            eps: self.eps,
+        };
         let mut x = tape.embed(tokens, self.embedding);
         let mut delta: Option<Var> = None;
         // Behind the last attention a row is on its own: those that nobody asks for go no further, if they are many.
         let early = wanted.filter(|rows| rows.len() * 16 <= tokens.len() * 15);
+        let again = tape.recompute() == Recompute::Block && store.repeats();
         for (layer, block) in self.blocks.iter().enumerate() {
-            let (mut stream, h) = self.norm(tape, x, delta, block.input_norm);
-            let mut heads = self.attend(tape, block, &h, layer, &rope, layout, store);
-            if let (Some(rows), true) = (early, layer + 1 == self.blocks.len()) {
-                stream = tape.gather(&stream, rows);
-                heads = tape.gather(&heads, rows);
-            }
-            let attended = tape.linear(&heads, &block.o);
-            let (stream, h) = tape.add_rms_norm(&stream, &attended, block.post_attention_norm, self.eps);
-            delta = Some(mlp(tape, block, &h));
-            x = stream;
+            let last = layer + 1 == self.blocks.len();
+            // The last block's backward comes at once: nothing is gained by running it again.
+            let (stream, added) = if again && !last {
+                block.forward_again(tape, &pass, layer, &x, delta.as_ref())
+            } else {
+                block.forward(tape, &pass, layer, x, delta, store, early.filter(|_| last))
+            };
+            (x, delta) = (stream, Some(added));
         }
         if let (Some(rows), None) = (wanted, early) {
             x = tape.gather(&x, rows);
             delta = delta.map(|delta| tape.gather(&delta, rows));
         }
-        self.norm(tape, x, delta, self.norm).1
-    }
-
-    /// Adds what the block before left to the stream, and norms the sum.
-    fn norm(&self, tape: &mut Tape<'_>, x: Var, delta: Option<Var>, weight: ParamId) -> (Var, Var) {
-        match delta {
-            Some(delta) => tape.add_rms_norm(&x, &delta, weight, self.eps),
-            None => {
-                let h = tape.rms_norm(&x, weight, self.eps);
-                (x, h)
-            }
-        }
-    }
-
-    /// What the heads of all rows read, `[N, H*D]`.
-    fn attend(
-        &self,
-        tape: &mut Tape<'_>,
-        block: &Block,
-        h: &Var,
-        layer: usize,
-        rope: &RopeTable,
-        layout: &Layout,
-        store: &mut dyn KeysAndValues,
-    ) -> Var {
-        let q = tape.linear(h, &block.q);
-        let k = tape.linear(h, &block.k);
-        let v = tape.linear(h, &block.v);
-        let q = tape.rope(&q, rope, self.attention.heads);
-        let k = tape.rope(&k, rope, self.attention.kv_heads);
-        let (k, v) = store.exchange(layer, k, v);
-        tape.attention(&q, &k, &v, &self.attention, layout)
+        pass.norm(tape, x, delta, self.norm).1
     }
 
     /// Every linear map with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
@@ -182,9 +163,87 @@ impl Decoder {
     }
 }
 
-fn mlp(tape: &mut Tape<'_>, block: &Block, h: &Var) -> Var {
-    let gate = tape.linear(h, &block.gate);
-    let up = tape.linear(h, &block.up);
-    let gated = tape.swiglu(&gate, &up);
-    tape.linear(&gated, &block.down)
+/// What is the same for all blocks of a forward.
+#[derive(Clone, Debug)]
+struct Pass {
+    rope: RopeTable,
+    layout: Layout,
+    attention: AttentionShape,
+    eps: f32,
+}
+
+impl Pass {
+    /// Adds what the block before left to the stream, and norms the sum.
+    fn norm(&self, tape: &mut Tape<'_>, x: Var, delta: Option<Var>, weight: ParamId) -> (Var, Var) {
+        match delta {
+            Some(delta) => tape.add_rms_norm(&x, &delta, weight, self.eps),
+            None => {
+                let h = tape.rms_norm(&x, weight, self.eps);
+                (x, h)
+            }
+        }
+    }
+}
+
+impl Block {
+    /// x, delta: the stream `[N, C]` and what the block before adds to it -> the same for the block behind; of the
+    /// rows that are wanted (all when `None`).
+    fn forward(
+        &self,
+        tape: &mut Tape<'_>,
+        pass: &Pass,
+        layer: usize,
+        x: Var,
+        delta: Option<Var>,
+        store: &mut dyn KeysAndValues,
+        wanted: Option<&[u32]>,
+    ) -> (Var, Var) {
+        let (mut stream, h) = pass.norm(tape, x, delta, self.input_norm);
+        let mut heads = self.attend(tape, pass, layer, &h, store);
+        if let Some(rows) = wanted {
+            stream = tape.gather(&stream, rows);
+            heads = tape.gather(&heads, rows);
+        }
+        let attended = tape.linear(&heads, &self.o);
+        let (stream, h) = tape.add_rms_norm(&stream, &attended, self.post_attention_norm, pass.eps);
+        (stream, self.mlp(tape, &h))
+    }
+
+    /// The same, keeping only `x` and `delta` for the backward.
+    fn forward_again(
+        &self,
+        tape: &mut Tape<'_>,
+        pass: &Pass,
+        layer: usize,
+        x: &Var,
+        delta: Option<&Var>,
+    ) -> (Var, Var) {
+        let (block, pass) = (self.clone(), pass.clone());
+        let inputs: Vec<&Var> = std::iter::once(x).chain(delta).collect();
+        let outputs = tape.run_again(&inputs, move |tape, inputs| {
+            let (x, delta) = (inputs[0].clone(), inputs.get(1).cloned());
+            let (x, delta) = block.forward(tape, &pass, layer, x, delta, &mut Packed, None);
+            vec![x, delta]
+        });
+        let [x, delta] = outputs.try_into().expect("a block gives the stream and what is to be added");
+        (x, delta)
+    }
+
+    /// What the heads of all rows read, `[N, H*D]`.
+    fn attend(&self, tape: &mut Tape<'_>, pass: &Pass, layer: usize, h: &Var, store: &mut dyn KeysAndValues) -> Var {
+        let q = tape.linear(h, &self.q);
+        let k = tape.linear(h, &self.k);
+        let v = tape.linear(h, &self.v);
+        let q = tape.rope(&q, &pass.rope, pass.attention.heads);
+        let k = tape.rope(&k, &pass.rope, pass.attention.kv_heads);
+        let (k, v) = store.exchange(layer, k, v);
+        tape.attention(&q, &k, &v, &pass.attention, &pass.layout)
+    }
+
+    fn mlp(&self, tape: &mut Tape<'_>, h: &Var) -> Var {
+        let gate = tape.linear(h, &self.gate);
+        let up = tape.linear(h, &self.up);
+        let gated = tape.swiglu(&gate, &up);
+        tape.last_linear(&gated, &self.down)
+    }
 }

@@ -1,6 +1,6 @@
 //! Rows laid end to end for one forward pass, and what of them is learnt.
 
-use luthier_engine::{Grads, Layout, Tape};
+use luthier_engine::{Grads, Layout, Recompute, Tape};
 use luthier_model::{Model, ModelError};
 
 use crate::shared_prefix::{Placed, is_worth_sharing, lay_out};
@@ -32,6 +32,8 @@ pub struct Batch {
     pub wanted: Vec<u32>,
     /// Those next tokens.
     pub labels: Vec<u32>,
+    /// What the backward makes again rather than keeping it; changes no bit of the result.
+    pub recompute: Recompute,
 }
 
 impl Batch {
@@ -53,7 +55,7 @@ impl Batch {
     }
 
     fn of(rows: &[&TrainingRow], placed: Placed) -> Self {
-        let mut batch = Self { tokens: placed.tokens, layout: placed.layout, wanted: Vec::new(), labels: Vec::new() };
+        let mut batch = Self { tokens: placed.tokens, layout: placed.layout, ..Self::default() };
         for (row, places) in rows.iter().zip(&placed.places) {
             for (i, &labelled) in row.labelled.iter().enumerate().skip(1) {
                 if labelled {
@@ -72,6 +74,7 @@ impl Batch {
     pub fn backward(&self, model: &Model, scale: f32, dropout_seed: u64, grads: &mut Grads) -> Result<f64, ModelError> {
         let mut tape = Tape::training(model.device(), &model.params);
         tape.set_dropout_seed(Some(dropout_seed));
+        tape.set_recompute(self.recompute);
         let hidden = model.forward(&mut tape, &self.tokens, &self.layout, Some(&self.wanted))?;
         Ok(sum(&tape.backward_head_loss(&hidden, model.head(), &self.labels, scale, grads)))
     }

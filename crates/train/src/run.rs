@@ -116,7 +116,8 @@ fn accumulate(model: &Model, run: &Run<'_>, step: &Step, grads: &mut Grads) -> R
     for (number, rows) in step.micro_batches.iter().enumerate() {
         let rows = rows.iter().map(|&row| &run.rows[row]);
         // Dropout draws anew for every place, so rows that share one would be dropped alike.
-        let batch = if has_dropout(run.options) { Batch::pack_apart(rows) } else { Batch::pack(rows) };
+        let mut batch = if has_dropout(run.options) { Batch::pack_apart(rows) } else { Batch::pack(rows) };
+        batch.recompute = run.options.recompute.into();
         loss += batch.backward(model, scale, dropout_seed(run.seed, step.number, number), grads)?;
     }
     Ok(loss / labels.max(1) as f64)

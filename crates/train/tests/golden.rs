@@ -11,7 +11,8 @@ use luthier_model::checkpoint::Tensors;
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::{HeldOutMetrics, StepMetrics};
 use luthier_train::recipe::{
-    Adam, Amount, Checkpoint, Length, Method, ScheduleKind, ScheduleRecipe, StepSize, Train, TrainEvaluate,
+    Adam, Amount, Checkpoint, Length, Method, RecomputeName, ScheduleKind, ScheduleRecipe, StepSize, Train,
+    TrainEvaluate,
 };
 use luthier_train::{Run, TrainingRow, Watch, mean_loss, train};
 use serde_json::Value;
@@ -52,6 +53,7 @@ fn options(args: &Value) -> Train {
         length: Length::Epochs(number("num_train_epochs")),
         step_size: StepSize::Rows(rows_per_step as usize),
         micro_batch_tokens: 300,
+        recompute: RecomputeName::None,
         learning_rate: number("learning_rate"),
         weight_decay: number("weight_decay"),
         adam: Adam { beta1: number("adam_beta1"), beta2: number("adam_beta2"), eps: number("adam_epsilon") },

@@ -8,7 +8,8 @@ use luthier_kernels::matmul::MatMul;
 
 use crate::device::Device;
 use crate::params::ParamId;
-use crate::tape::{Backward, Flow, Slot, Tape, Var};
+use crate::recompute::Saved;
+use crate::tape::{Backward, Flow, Run, Slot, Tape, Var};
 use crate::tensor::Tensor;
 
 /// Which parameters make a linear map.
@@ -40,15 +41,28 @@ pub struct LowRank {
 impl Tape<'_> {
     /// x: `[N, in]` -> `[N, out]`.
     pub fn linear(&mut self, x: &Var, map: &Linear) -> Var {
+        self.linear_of(x, map, true)
+    }
+
+    /// The same where the value is only given out of a part that may run again ([`Tape::run_again`]): the second run
+    /// needs no more of it than its place on the tape, and its numbers are left unspecified.
+    pub fn last_linear(&mut self, x: &Var, map: &Linear) -> Var {
+        let read = self.run() != Run::Again;
+        self.linear_of(x, map, read)
+    }
+
+    fn linear_of(&mut self, x: &Var, map: &Linear, read: bool) -> Var {
         let device = self.device().clone();
         let weight = &self.params().get(map.weight).tensor;
         let (n, inputs, outs) = (x.tensor.rows(), weight.cols(), weight.rows());
         let mut y = Tensor::empty(&device, n, outs);
-        device.matmul(&MatMul::nt(n, outs, inputs), x.tensor.view(), weight.view(), y.view_mut());
-        if let Some(bias) = map.bias {
-            device.add_bias(y.view_mut(), self.params().get(bias).tensor.view());
+        if read {
+            device.matmul(&MatMul::nt(n, outs, inputs), x.tensor.view(), weight.view(), y.view_mut());
+            if let Some(bias) = map.bias {
+                device.add_bias(y.view_mut(), self.params().get(bias).tensor.view());
+            }
         }
-        let low_rank = map.low_rank.as_ref().map(|term| self.low_rank_forward(&x.tensor, term, &mut y));
+        let low_rank = map.low_rank.as_ref().map(|term| self.low_rank_forward(&x.tensor, term, &mut y, read));
 
         let mut params = vec![map.weight];
         params.extend(map.bias);
@@ -57,14 +71,14 @@ impl Tape<'_> {
         let keeps_x = params.iter().any(|&id| self.params().get(id).trainable);
         self.record_if(needed, y, || LinearBackward {
             map: map.clone(),
-            x: keeps_x.then(|| x.tensor.clone()),
+            x: keeps_x.then(|| x.save()),
             x_slot: x.slot,
             low_rank,
         })
     }
 
-    /// Adds the low-rank term to `y`; returns what its backward needs.
-    fn low_rank_forward(&self, x: &Tensor, term: &LowRank, y: &mut Tensor) -> KeptLowRank {
+    /// Adds the low-rank term to `y`, if that is read; returns what its backward needs.
+    fn low_rank_forward(&self, x: &Tensor, term: &LowRank, y: &mut Tensor, read: bool) -> KeptLowRank {
         let device = self.device();
         let (a, b) = (&self.params().get(term.a).tensor, &self.params().get(term.b).tensor);
         let (n, inputs, rank, outs) = (x.rows(), a.cols(), a.rows(), b.rows());
@@ -72,8 +86,10 @@ impl Tape<'_> {
         let dropped = dropped(device, x, key);
         let mut xa = Tensor::empty(device, n, rank);
         device.matmul(&MatMul::nt(n, rank, inputs), dropped.view(), a.view(), xa.view_mut());
-        let product = MatMul::nt(n, outs, rank).alpha(term.scale).beta(1.0);
-        device.matmul(&product, xa.view(), b.view(), y.view_mut());
+        if read {
+            let product = MatMul::nt(n, outs, rank).alpha(term.scale).beta(1.0);
+            device.matmul(&product, xa.view(), b.view(), y.view_mut());
+        }
         KeptLowRank { xa, dropout: key }
     }
 
@@ -102,7 +118,7 @@ struct KeptLowRank {
 struct LinearBackward {
     map: Linear,
     /// Kept only when a trained operand needs it.
-    x: Option<Tensor>,
+    x: Option<Saved>,
     x_slot: Option<Slot>,
     low_rank: Option<KeptLowRank>,
 }
@@ -116,14 +132,15 @@ impl Backward for LinearBackward {
         flow.accumulate(self.x_slot, (n, inputs), |device, dx, beta| {
             device.matmul(&MatMul::nn(n, inputs, outs).beta(beta), dy.view(), weight.view(), dx);
         });
-        if let (Some(x), Some(dw)) = (&self.x, flow.param(self.map.weight)) {
+        let x = self.x.as_ref().map(|x| x.get(flow));
+        if let (Some(x), Some(dw)) = (&x, flow.param(self.map.weight)) {
             device.matmul(&MatMul::tn(outs, inputs, n).beta(1.0), dy.view(), x.view(), dw);
         }
         if let Some(db) = self.map.bias.and_then(|bias| flow.param(bias)) {
             device.column_sums(dy.view(), outs, db);
         }
         if let (Some(term), Some(kept)) = (&self.map.low_rank, &self.low_rank) {
-            low_rank_backward(term, kept, self.x.as_ref(), self.x_slot, &dy, flow);
+            low_rank_backward(term, kept, x.as_ref(), self.x_slot, &dy, flow);
         }
     }
 }

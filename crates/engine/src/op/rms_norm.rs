@@ -3,7 +3,9 @@
 //!
 //! With `r = 1 / sqrt(mean(x^2) + eps)` and `g = dy * w`: `dx = r * (g - x * r^2 * mean(g * x))`, `dw = sum dy * x * r`.
 
-use crate::params::ParamId;
+use crate::device::Device;
+use crate::params::{ParamId, Params};
+use crate::recompute::Remake;
 use crate::tape::{Backward, Flow, Slot, Tape, Var};
 use crate::tensor::Tensor;
 
@@ -17,7 +19,8 @@ impl Tape<'_> {
         let w = &self.params().get(weight).tensor;
         device.rms_norm(x.tensor.view(), w.view(), eps, y.view_mut(), inv_rms.view_mut());
         let needed = self.needs_backward(&[x], &[weight]);
-        self.record_if(needed, y, || RmsNorm { x: x.tensor.clone(), weight, inv_rms, inputs: vec![x.slot] })
+        let y = self.record_if(needed, y, || RmsNorm { x: x.tensor.clone(), weight, inv_rms, inputs: vec![x.slot] });
+        self.remake(y, || Normed { x: x.tensor.clone(), weight, eps })
     }
 
     /// x, delta: `[N, C]` -> their sum, and the norm of the sum. Saves a pass over memory for each sub-layer.
@@ -41,8 +44,27 @@ impl Tape<'_> {
             return (Var::constant(sum), Var::constant(y));
         }
         let op = RmsNorm { x: sum.clone(), weight, inv_rms, inputs: vec![x.slot, delta.slot] };
-        let vars = self.record(op, vec![y, sum]);
-        (vars[1].clone(), vars[0].clone())
+        let how = Normed { x: sum.clone(), weight, eps };
+        let [y, sum] = self.record(op, vec![y, sum]).try_into().expect("two outputs were recorded");
+        (sum, self.remake(y, || how))
+    }
+}
+
+/// The norm of a value that is kept.
+#[derive(Debug)]
+struct Normed {
+    x: Tensor,
+    weight: ParamId,
+    eps: f32,
+}
+
+impl Remake for Normed {
+    fn remake(&self, device: &Device, params: &Params) -> Tensor {
+        let mut y = Tensor::empty(device, self.x.rows(), self.x.cols());
+        let mut inv_rms = Tensor::empty(device, self.x.rows(), 1);
+        let w = &params.get(self.weight).tensor;
+        device.rms_norm(self.x.view(), w.view(), self.eps, y.view_mut(), inv_rms.view_mut());
+        y
     }
 }
 

@@ -160,6 +160,17 @@ choice! {
     }
 }
 choice! {
+    /// What the backward makes again rather than keeping it.
+    RecomputeName {
+        /// Nothing.
+        None = "none",
+        /// Norms and gated activations.
+        Cheap = "cheap",
+        /// Whole blocks.
+        Block = "block",
+    }
+}
+choice! {
     /// The course of the learning rate after the warm-up.
     ScheduleKind {
         /// Stays at its peak.

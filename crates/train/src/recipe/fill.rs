@@ -259,6 +259,7 @@ fn train(written: &Written, folder: &Path) -> Train {
             None => StepSize::Rows(written.count("train.rows_per_step").unwrap_or(32)),
         },
         micro_batch_tokens: get!(written.count("train.micro_batch_tokens")),
+        recompute: get!(written as RecomputeName, "train.recompute"),
         learning_rate: written.number("train.learning_rate").unwrap_or(usual_rate),
         weight_decay: get!(written.number("train.weight_decay")),
         adam: Adam {

@@ -12,7 +12,7 @@ impl ResolvedRecipe {
     }
 
     /// SHA-256 (hexadecimal) over what decides the trained weights: seed, data, model, tokenizer and `[train]` without
-    /// checkpoints and evaluation. Paths count as written, so a folder may be moved; the bytes of the
+    /// checkpoints, evaluation and what changes memory alone. Paths count as written, so a folder may be moved; the bytes of the
     /// files they name do not count and have to be hashed beside it.
     pub fn training_hash(&self) -> String {
         sha256(&self.training_text())
@@ -28,6 +28,7 @@ impl ResolvedRecipe {
         if let Some(train) = train.as_object_mut() {
             train.shift_remove("checkpoint");
             train.shift_remove("evaluate");
+            train.shift_remove("recompute");
         }
         serde_json::json!({
             "seed": self.seed,

@@ -142,6 +142,7 @@ pub static KEYS: &[KeySpec] = &[
     key("train.rows_per_step", at_least(1), Depends("32, unless tokens_per_step is written"), "Rows of one optimiser step; memory does not depend on it.").known_as(&["batch_size", "per_device_train_batch_size", "train_batch_size", "gradient_accumulation_steps"]),
     key("train.tokens_per_step", at_least(1), Nothing, "The most tokens of one optimiser step, in place of rows_per_step; a longer row makes a step of its own."),
     key("train.micro_batch_tokens", at_least(1), Value("2048"), "The most tokens of one forward pass, what rows begin with alike counted once; decides memory; the result only in rounding. A longer row goes alone.").known_as(&["micro_batch_size"]),
+    key("train.recompute", one_of(RecomputeName::NAMES), Value("\"none\""), "What is computed again in the backward to save memory: cheap: norms and gated activations, a third less at hardly any time; block: whole layers, by far the least memory for a quarter to a third more time. The result is the same, bit for bit.").known_as(&["gradient_checkpointing", "activation_checkpointing", "grad_checkpoint"]),
     key("train.learning_rate", number(Interval::POSITIVE_TO_ONE, "2e-4"), Depends("2e-4 for lora, 5e-5 for full"), "The peak of the schedule.").known_as(&["lr"]),
     key("train.weight_decay", number(Interval::NOT_NEGATIVE, "0.01"), Value("0.0"), "Decoupled decay of all trained weights but norms and biases.").known_as(&["wd"]),
     key("train.adam", Kind::Table, Nothing, "Constants of AdamW (arXiv 1711.05101)."),

@@ -40,6 +40,7 @@ lora = { rank = 4, alpha = 32, dropout = 0.05, targets = ["q_proj", "v_proj"], r
 steps = 60
 tokens_per_step = 4096
 micro_batch_tokens = 512
+recompute = "block"
 learning_rate = 1e-3
 weight_decay = 0.01
 adam = { beta1 = 0.8, beta2 = 0.99, eps = 1e-6 }
@@ -213,7 +214,7 @@ fn strategies_keep_the_order_and_the_types_in_which_they_are_written() {
 fn a_later_check_can_point_at_the_line_of_a_strategy() {
     let recipe = Recipe::parse(ADAPTER, "recipe.toml").unwrap();
     let error = recipe.refuse("evaluate.strategies.beam4.num_beams", "must be at least 1, found 0");
-    let expected = "evaluate.strategies.beam4.num_beams at recipe.toml:43:11 must be at least 1, found 0";
+    let expected = "evaluate.strategies.beam4.num_beams at recipe.toml:44:11 must be at least 1, found 0";
     assert_eq!(error.to_string(), expected);
 }
 
@@ -229,7 +230,9 @@ fn the_training_hash_changes_with_what_decides_the_weights_and_with_nothing_else
         let other = hashes(&ADAPTER.replace(from, to));
         assert!(other.0 != base.0 && other.1 != base.1, "{to}");
     }
-    for (from, to) in [("every = 10", "every = 11"), ("專利標題", "標題"), ("/somewhere/else", "/moved")] {
+    for (from, to) in
+        [("every = 10", "every = 11"), ("專利標題", "標題"), ("/somewhere/else", "/moved"), ("\"block\"", "\"cheap\"")]
+    {
         assert_eq!(hashes(&ADAPTER.replace(from, to)), base, "{to}");
     }
     let other = hashes(&ADAPTER.replace("num_beams = 4", "num_beams = 5"));

@@ -1,9 +1,10 @@
 //! `[train]`: what is trained, for how long and how fast.
 
+use luthier_engine::Recompute;
 use serde::Serialize;
 use serde::ser::Serializer;
 
-use super::{Amount, RecipePath, ScheduleKind};
+use super::{Amount, RecipePath, RecomputeName, ScheduleKind};
 
 /// `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,6 +20,8 @@ pub struct Train {
     pub step_size: StepSize,
     /// The most tokens of one forward pass.
     pub micro_batch_tokens: usize,
+    /// What the backward makes again rather than keeping it.
+    pub recompute: RecomputeName,
     /// The schedule's peak.
     pub learning_rate: f64,
     /// Decoupled decay.
@@ -33,6 +36,16 @@ pub struct Train {
     pub checkpoint: Checkpoint,
     /// Loss on test rows meanwhile.
     pub evaluate: TrainEvaluate,
+}
+
+impl From<RecomputeName> for Recompute {
+    fn from(name: RecomputeName) -> Self {
+        match name {
+            RecomputeName::None => Self::None,
+            RecomputeName::Cheap => Self::Cheap,
+            RecomputeName::Block => Self::Block,
+        }
+    }
 }
 
 /// What is trained.
