@@ -27,24 +27,13 @@ pub struct AdamW {
 pub fn adamw(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: &AdamW) {
     let n = w.len();
     assert!(g.len() == n && m.len() == n && v.len() == n, "adamw: lengths {n}, {}, {}, {}", g.len(), m.len(), v.len());
-    assert!(h.step > 0, "adamw: steps are counted from 1");
-    let t = h.step as f64;
-    let factors = Factors {
-        decay: (1.0 - h.lr * h.weight_decay) as f32,
-        new1: (1.0 - h.beta1) as f32,
-        beta2: h.beta2 as f32,
-        new2: (1.0 - h.beta2) as f32,
-        inv_root_correction2: (1.0 / (1.0 - h.beta2.powf(t)).sqrt()) as f32,
-        eps: h.eps as f32,
-        step_size: (h.lr / (1.0 - h.beta1.powf(t))) as f32,
-        grad_scale: h.grad_scale as f32,
-    };
+    let factors = Factors::of(h);
     let out = (rows_of(w, 1), rows_of(m, 1), rows_of(v, 1));
     threads::rows(n, GRAIN, out, |r, (w, m, v)| update(w.data, &g[r], m.data, v.data, factors));
 }
 
 #[derive(Clone, Copy)]
-struct Factors {
+pub(crate) struct Factors {
     decay: f32,
     new1: f32,
     beta2: f32,
@@ -55,17 +44,40 @@ struct Factors {
     grad_scale: f32,
 }
 
+impl Factors {
+    pub(crate) fn of(h: &AdamW) -> Self {
+        assert!(h.step > 0, "adamw: steps are counted from 1");
+        let t = h.step as f64;
+        Self {
+            decay: (1.0 - h.lr * h.weight_decay) as f32,
+            new1: (1.0 - h.beta1) as f32,
+            beta2: h.beta2 as f32,
+            new2: (1.0 - h.beta2) as f32,
+            inv_root_correction2: (1.0 / (1.0 - h.beta2.powf(t)).sqrt()) as f32,
+            eps: h.eps as f32,
+            step_size: (h.lr / (1.0 - h.beta1.powf(t))) as f32,
+            grad_scale: h.grad_scale as f32,
+        }
+    }
+}
+
+/// The step, element by element; to be inlined where an instruction set is chosen.
+#[inline(always)]
+pub(crate) fn update_here(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: Factors) {
+    for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+        let g = g * h.grad_scale;
+        let first = (g - *m).mul_add(h.new1, *m);
+        let second = *v * h.beta2 + h.new2 * g * g;
+        let denominator = second.sqrt() * h.inv_root_correction2 + h.eps;
+        *w = *w * h.decay - h.step_size * (first / denominator);
+        *m = first;
+        *v = second;
+    }
+}
+
 vectorised! {
     fn update(w: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], h: Factors) {
-        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-            let g = g * h.grad_scale;
-            let first = (g - *m).mul_add(h.new1, *m);
-            let second = *v * h.beta2 + h.new2 * g * g;
-            let denominator = second.sqrt() * h.inv_root_correction2 + h.eps;
-            *w = *w * h.decay - h.step_size * (first / denominator);
-            *m = first;
-            *v = second;
-        }
+        update_here(w, g, m, v, h);
     }
 }
 

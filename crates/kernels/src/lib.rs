@@ -18,9 +18,11 @@
 mod simd;
 
 pub mod adamw;
+pub mod adamw_8bit;
 pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod dynamic_map;
 pub mod elementwise;
 pub mod embed;
 pub mod exp;
@@ -33,6 +35,7 @@ pub mod swiglu;
 pub mod threads;
 
 pub use adamw::{AdamW, adamw};
+pub use adamw_8bit::adamw_8bit;
 pub use attention::{AttentionShape, Segment, attention, attention_backward};
 pub use cross_entropy::{cross_entropy, log_softmax};
 pub use dropout::dropout;

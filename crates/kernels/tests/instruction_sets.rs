@@ -51,6 +51,13 @@ fn fingerprint() -> u64 {
             results.push(bits(&products));
         }
     }
+    let (mut weights, (mut m, mut v)) = (x.clone(), (vec![0.0; 19 * 64], vec![0.0; 19 * 64]));
+    let h = AdamW { lr: 0.1, beta1: 0.9, beta2: 0.99, eps: 1e-8, weight_decay: 0.1, step: 2, grad_scale: 0.9 };
+    let (mut m_scales, mut v_scales) = ([0.0; 19], [0.0; 19]);
+    for g in [&y, &x, &y] {
+        adamw_8bit(&mut weights, g, [&mut m, &mut v], [&mut m_scales, &mut v_scales], &h);
+        results.extend([bits(&weights), bits(&m), bits(&v), bits(&m_scales), bits(&v_scales)]);
+    }
     let shape = AttentionShape { heads: 1, kv_heads: 1, head_size: c, scale: 0.1 };
     let keys = Segment { queries: 0..1, keys: std::iter::once(0..n).collect() };
     let (mut attended, mut lse) = (vec![0.0; c], [0.0]);
