@@ -1,0 +1,107 @@
+//! Decoding: 64 new tokens after a prompt of 32, for one prompt, 4 beams and 8 prompts. One JSON line a case, the best of the
+//! repetitions. The peers' twin is `tools/peers/generate.py`.
+//!
+//! usage: cargo run --release -p luthier-generate --example decode -- MODEL [CASE,... [REPEAT]]
+
+#![allow(clippy::print_stdout, reason = "a program that prints its measurement")]
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use luthier_engine::Device;
+use luthier_generate::{Feed, GenerationOptions, Generator, ModelError, Resolved, SequenceId, StepModel};
+use luthier_model::{Model, Session};
+use serde_json::json;
+
+const PROMPT: usize = 32;
+const NEW: usize = 64;
+
+/// Name, prompts, beams.
+const CASES: [(&str, usize, usize); 3] = [("greedy1", 1, 1), ("beam4", 1, 4), ("greedy8", 8, 1)];
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let folder = args.next().expect("usage: decode MODEL [CASE,... [REPEAT]]");
+    let wanted = args.next().unwrap_or_else(|| CASES.map(|(name, ..)| name).join(","));
+    let repeat: usize = args.next().map_or(3, |text| text.parse().expect("REPEAT is a number"));
+    let model = Model::load(Path::new(&folder), &Device::cpu()).unwrap_or_else(|error| panic!("{error}"));
+    for (name, rows, beams) in CASES.into_iter().filter(|(name, ..)| wanted.split(',').any(|case| case == *name)) {
+        let prompts: Vec<Vec<u32>> = (0..rows).map(|row| prompt(row, model.config.vocab_size)).collect();
+        let options = GenerationOptions {
+            max_new_tokens: Some(NEW),
+            min_new_tokens: Some(NEW),
+            num_beams: Some(beams),
+            do_sample: Some(false),
+            ..GenerationOptions::default()
+        };
+        let options = options.resolve().expect("greedy and beams go with any model");
+        let runs = (0..repeat).map(|_| decode(&model, &options, &prompts));
+        let run = runs.min_by_key(|run| run.whole).expect("REPEAT is at least 1");
+        let (whole, steps) = (run.whole.as_secs_f64(), (run.whole - run.prefill).as_secs_f64());
+        let line = json!({
+            "program": "luthier", "store": "f32", "case": name, "rows": rows, "threads": luthier_engine::threads::parallelism(),
+            "new_tokens": rows * NEW, "seconds": whole, "prefill_seconds": run.prefill.as_secs_f64(), "step_seconds": steps,
+            "tokens_per_second": (rows * NEW) as f64 / whole, "step_tokens_per_second": (rows * (NEW - 1)) as f64 / steps,
+            "tokens": run.tokens,
+        });
+        println!("{line}");
+    }
+}
+
+/// The same arithmetic as in `tools/peers/generate.py`.
+fn prompt(row: usize, vocab_size: usize) -> Vec<u32> {
+    (0..PROMPT).map(|i| (1000 + (row * 7919 + i * 104_729) % (vocab_size - 2000)) as u32).collect()
+}
+
+struct Run {
+    /// From the prompt to the last token.
+    whole: Duration,
+    /// To the end of the first pass over the model.
+    prefill: Duration,
+    /// The first row's.
+    tokens: Vec<u32>,
+}
+
+fn decode(model: &Model, options: &Resolved, prompts: &[Vec<u32>]) -> Run {
+    let started = Instant::now();
+    let mut timed = Timed { session: Session::new(model), started, first_pass: None };
+    let completions = Generator::new(options).generate(&mut timed, prompts).unwrap_or_else(|error| panic!("{error}"));
+    let tokens = completions[0].outputs[0].tokens.clone();
+    assert_eq!(tokens.len(), NEW, "a row ended early");
+    Run { whole: started.elapsed(), prefill: timed.first_pass.expect("the model was asked"), tokens }
+}
+
+/// A session that notes when its first pass is over.
+struct Timed<'a> {
+    session: Session<'a>,
+    started: Instant,
+    first_pass: Option<Duration>,
+}
+
+impl StepModel for Timed<'_> {
+    fn vocab_size(&self) -> usize {
+        StepModel::vocab_size(&self.session)
+    }
+
+    fn max_positions(&self) -> usize {
+        StepModel::max_positions(&self.session)
+    }
+
+    fn start(&mut self) -> SequenceId {
+        StepModel::start(&mut self.session)
+    }
+
+    fn fork(&mut self, from: SequenceId) -> SequenceId {
+        StepModel::fork(&mut self.session, from)
+    }
+
+    fn free(&mut self, sequence: SequenceId) {
+        StepModel::free(&mut self.session, sequence);
+    }
+
+    fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
+        let logits = StepModel::step(&mut self.session, feeds);
+        self.first_pass.get_or_insert_with(|| self.started.elapsed());
+        logits
+    }
+}
