@@ -1,7 +1,7 @@
 //! Decoding: 64 new tokens after a prompt of 32, for one prompt, 4 beams and 8 prompts. One JSON line a case, the best of the
 //! repetitions. The peers' twin is `tools/peers/generate.py`.
 //!
-//! usage: cargo run --release -p luthier-generate --example decode -- MODEL [CASE,... [REPEAT]]
+//! usage: cargo run --release -p luthier-generate --example decode -- MODEL [CASE,... [REPEAT [f32|bf16|int8|nf4]]]
 
 #![allow(clippy::print_stdout, reason = "a program that prints its measurement")]
 
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use luthier_engine::Device;
 use luthier_generate::{Feed, GenerationOptions, Generator, ModelError, Resolved, SequenceId, StepModel};
-use luthier_model::{Model, Session};
+use luthier_model::{Model, Session, Store};
 use serde_json::json;
 
 const PROMPT: usize = 32;
@@ -24,7 +24,9 @@ fn main() {
     let folder = args.next().expect("usage: decode MODEL [CASE,... [REPEAT]]");
     let wanted = args.next().unwrap_or_else(|| CASES.map(|(name, ..)| name).join(","));
     let repeat: usize = args.next().map_or(3, |text| text.parse().expect("REPEAT is a number"));
-    let model = Model::load(Path::new(&folder), &Device::cpu()).unwrap_or_else(|error| panic!("{error}"));
+    let held = args.next().unwrap_or_else(|| String::from("f32"));
+    let model =
+        Model::load_as(Path::new(&folder), &Device::cpu(), store(&held)).unwrap_or_else(|error| panic!("{error}"));
     for (name, rows, beams) in CASES.into_iter().filter(|(name, ..)| wanted.split(',').any(|case| case == *name)) {
         let prompts: Vec<Vec<u32>> = (0..rows).map(|row| prompt(row, model.config.vocab_size)).collect();
         let options = GenerationOptions {
@@ -39,12 +41,22 @@ fn main() {
         let run = runs.min_by_key(|run| run.whole).expect("REPEAT is at least 1");
         let (whole, steps) = (run.whole.as_secs_f64(), (run.whole - run.prefill).as_secs_f64());
         let line = json!({
-            "program": "luthier", "store": "f32", "case": name, "rows": rows, "threads": luthier_engine::threads::parallelism(),
+            "program": "luthier", "store": held, "case": name, "rows": rows, "threads": luthier_engine::threads::parallelism(),
             "new_tokens": rows * NEW, "seconds": whole, "prefill_seconds": run.prefill.as_secs_f64(), "step_seconds": steps,
             "tokens_per_second": (rows * NEW) as f64 / whole, "step_tokens_per_second": (rows * (NEW - 1)) as f64 / steps,
             "tokens": run.tokens,
         });
         println!("{line}");
+    }
+}
+
+fn store(name: &str) -> Store {
+    match name {
+        "f32" => Store::F32,
+        "bf16" => Store::Bf16,
+        "int8" => Store::Int8,
+        "nf4" => Store::Nf4,
+        _ => panic!("{name}: weights are held as f32, bf16, int8 or nf4"),
     }
 }
 
