@@ -181,7 +181,12 @@ unsafe fn gemm_at(spec: &MatMul, a: &[f32], b: &[f32], c: *mut f32, parallelism:
 
 /// A few rows of `a` by the columns of `b`, each contiguous: inner products, every weight read from memory once.
 fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    let columns_of = if simd::many_registers() { columns_of::<4, 4> } else { columns_of::<2, 2> };
+    // One column at a time reads the weight from end to end, which memory likes best.
+    let columns_of = match spec.m {
+        ..=4 => columns_of::<1, 1>,
+        _ if simd::many_registers() => columns_of::<4, 1>,
+        _ => columns_of::<2, 1>,
+    };
     few_columns(spec, threads, c, |columns, out| columns_of(spec, a, b, columns, out));
 }
 
@@ -239,11 +244,15 @@ vectorised! {
     /// `out[j * step + i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `I` or `J`.
     fn inner_products<const I: usize, const J: usize>(x: [&[f32]; I], w: [&[f32]; J], out: &mut [f32], step: usize) {
         let mut acc = [[V::splat(0.0); I]; J];
+        let w_all = w;
         let (x, w) = (x.map(|x| x.as_chunks::<LANES>()), w.map(|w| w.as_chunks::<LANES>()));
         let blocks = w[0].0.len();
         let (x_blocks, w_blocks) = (x.map(|x| &x.0[..blocks]), w.map(|w| &w.0[..blocks]));
         for at in 0..blocks {
             for j in 0..J {
+                if I * J > 1 {
+                    simd::prefetch_behind(&w_blocks[j][at], J * size_of_val(w_all[j]));
+                }
                 let w = V::load(&w_blocks[j][at]);
                 for i in 0..I {
                     acc[j][i] = V::load(&x_blocks[i][at]).mul_add(w, acc[j][i]);

@@ -138,6 +138,24 @@ pub(crate) fn many_registers() -> bool {
     false
 }
 
+/// Asks for the cache line `bytes` behind `here`, where the rows that are read next lie; nothing happens where there is no
+/// memory.
+#[inline(always)]
+pub(crate) fn prefetch_behind<T>(here: &T, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        let address = std::ptr::from_ref(here).cast::<i8>().wrapping_add(bytes);
+        // SAFETY: SSE belongs to the baseline, and a prefetch of any address is harmless.
+        #[allow(unsafe_code)]
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(address);
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (here, bytes);
+}
+
 /// Defines functions whose body is compiled for each instruction set and chosen when called. A body may name the type
 /// `V`, the [`Vector`] of its instruction set.
 macro_rules! vectorised {

@@ -30,6 +30,12 @@ pub fn set(threads: usize) -> Result<(), ThreadsStarted> {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|_| ThreadsStarted)
 }
 
+/// Calls `f` on a thread of the pool. Work that consists of many short kernels, as decoding does, belongs in here: from
+/// outside, each kernel waits until the pool has woken up and handed back its result, some ten microseconds.
+pub fn inside<T: Send>(f: impl FnOnce() -> T + Send) -> T {
+    rayon::scope(|_| f())
+}
+
 /// How many rows of `row_len` elements make a piece of work worth handing to another thread.
 #[must_use]
 pub fn row_chunk(row_len: usize) -> usize {

@@ -21,6 +21,12 @@ pub(super) const fn group_blocks(packing: usize) -> usize {
     }
 }
 
+/// The factor of a group; 1 where there are no scales.
+#[inline(always)]
+pub(super) fn scale(packing: usize, scales: &[f32], group: usize) -> f32 {
+    if packing == BF16 { 1.0 } else { scales[group] }
+}
+
 /// How many columns of a last block of `w` columns belong to the first vector.
 #[inline(always)]
 pub(super) fn cut(packing: usize, w: usize) -> usize {

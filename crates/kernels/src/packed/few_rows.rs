@@ -5,17 +5,27 @@ use std::ops::Range;
 use super::codec::{self, BF16, BLOCK, INT8, NF4};
 use super::{PackedView, Packing};
 use crate::matmul::{MatMul, few_columns};
-use crate::simd::{LANES, Vector, load_part, many_registers, sum_lanes, vectorised};
+use crate::simd::{LANES, load_part, many_registers, prefetch_behind, sum_lanes, vectorised};
 
 /// The product of up to [`FEW_ROWS`](crate::matmul::FEW_ROWS) rows, each contiguous.
 pub(super) fn matmul(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
-    let columns_of = match (b.packing, many_registers()) {
-        (Packing::Bf16, true) => columns_of::<BF16, 64, 4, 4>,
-        (Packing::Bf16, false) => columns_of::<BF16, 64, 2, 2>,
-        (Packing::Int8, true) => columns_of::<INT8, 32, 4, 4>,
-        (Packing::Int8, false) => columns_of::<INT8, 32, 2, 2>,
-        (Packing::Nf4, true) => columns_of::<NF4, 16, 4, 4>,
-        (Packing::Nf4, false) => columns_of::<NF4, 16, 2, 2>,
+    match b.packing {
+        Packing::Bf16 => product::<BF16, 64>(spec, a, b, c),
+        Packing::Int8 => product::<INT8, 32>(spec, a, b, c),
+        Packing::Nf4 => product::<NF4, 16>(spec, a, b, c),
+    }
+}
+
+/// `B`: bytes of a block of the packing `P`.
+fn product<const P: usize, const B: usize>(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
+    // One row reads the codes from end to end, which memory likes best. nf4 is not as fast as memory and wants more sums
+    // at a time; several rows share what has been widened, with as many sums as the registers hold twice: of the group
+    // and in all.
+    let columns_of = match spec.m {
+        1 if P == NF4 => columns_of::<P, B, 1, 4>,
+        1 => columns_of::<P, B, 1, 1>,
+        4.. if many_registers() => columns_of::<P, B, 4, 2>,
+        _ => columns_of::<P, B, 2, 2>,
     };
     few_columns(spec, crate::threads::parallelism(), c, |r, out| columns_of(spec, a, b, r, out));
 }
@@ -68,51 +78,44 @@ vectorised! {
         for (at_group, start) in (0..blocks).step_by(group).enumerate() {
             let mut acc = [[V::splat(0.0); I]; J];
             for at in start..(start + group).min(blocks) {
-                let x = x_blocks.map(|x| codec::halves::<V>(&x[at]));
                 for j in 0..J {
+                    if I * J > 1 {
+                        prefetch_behind(&w_blocks[j][at], J * w[j].0.len());
+                    }
                     let (low, high) = codec::widen::<V, P>(&w_blocks[j][at]);
                     for i in 0..I {
-                        acc[j][i] = x[i].1.mul_add(high, x[i].0.mul_add(low, acc[j][i]));
+                        let (x_low, x_high) = codec::halves::<V>(&x_blocks[i][at]);
+                        acc[j][i] = x_high.mul_add(high, x_low.mul_add(low, acc[j][i]));
                     }
                 }
             }
-            add_group::<V, P, I, J>(&mut total, &acc, |j| w[j].1[at_group]);
+            for j in 0..J {
+                let scale = codec::scale(P, w[j].1, at_group);
+                for i in 0..I {
+                    total[j][i] = acc[j][i].mul_add(V::splat(scale), total[j][i]);
+                }
+            }
         }
         let done = blocks * BLOCK;
         if done < x[0].len() {
-            let mut acc = [[V::splat(0.0); I]; J];
             let cut = codec::cut(P, x[0].len() - done);
             for j in 0..J {
                 let mut codes = [0; B];
                 codes[..w[j].0.len() - blocks * B].copy_from_slice(&w[j].0[blocks * B..]);
                 let (low, high) = codec::widen::<V, P>(&codes);
+                let scale = codec::scale(P, w[j].1, blocks / codec::group_blocks(P));
                 for i in 0..I {
                     let (x_low, x_high) = x[i][done..].split_at(cut);
-                    acc[j][i] = load_part::<V>(x_low, 0.0).mul_add(low, acc[j][i]);
-                    acc[j][i] = load_part::<V>(x_high, 0.0).mul_add(high, acc[j][i]);
+                    let part = load_part::<V>(x_low, 0.0).mul(low);
+                    let part = load_part::<V>(x_high, 0.0).mul_add(high, part);
+                    total[j][i] = part.mul_add(V::splat(scale), total[j][i]);
                 }
             }
-            add_group::<V, P, I, J>(&mut total, &acc, |j| w[j].1[w[j].1.len() - 1]);
         }
         for j in 0..J {
             for i in 0..I {
                 out[j * step + i] = sum_lanes(total[j][i]);
             }
-        }
-    }
-}
-
-/// `total += acc * scale`; without scales there is one group and the rest, which are added as they are.
-#[inline(always)]
-fn add_group<V: Vector, const P: usize, const I: usize, const J: usize>(
-    total: &mut [[V; I]; J],
-    acc: &[[V; I]; J],
-    scale: impl Fn(usize) -> f32,
-) {
-    for j in 0..J {
-        for i in 0..I {
-            total[j][i] =
-                if P == BF16 { total[j][i].add(acc[j][i]) } else { acc[j][i].mul_add(V::splat(scale(j)), total[j][i]) };
         }
     }
 }

@@ -23,13 +23,11 @@ pub enum Packing {
     /// A signed byte times a scale, which 128 columns of a row share. The greatest magnitude of a group becomes 127.
     Int8,
     /// One of sixteen levels, the quantiles of a normal distribution (QLoRA, arXiv 2305.14314, appendix E), times the
-    /// greatest magnitude of 64 columns of a row. Half a byte.
+    /// greatest magnitude of 64 columns of a row. Half a byte: byte `i` of a block of 32 columns holds column `i` in its
+    /// lower half and column `i + 16` in its upper. In the last block of a row, of `w` columns, the halves lie `w / 2`
+    /// apart, rounded up.
     Nf4,
 }
-
-/// Columns of a block of nf4 codes: byte `i` of a block holds column `i` in its lower half and column `i + 16` in its
-/// upper. In the last block of a row, of `w` columns, the halves lie `w / 2` apart, rounded up.
-const NF4_BLOCK: usize = 32;
 
 /// The levels of nf4, as bitsandbytes has them.
 const NF4_LEVELS: [f32; 16] = [

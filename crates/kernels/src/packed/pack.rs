@@ -1,6 +1,7 @@
 //! From single precision to codes and scales.
 
-use super::{NF4_BLOCK, NF4_LEVELS, Packing};
+use super::codec::BLOCK;
+use super::{NF4_LEVELS, Packing};
 use crate::simd::vectorised;
 use crate::threads::{self, row_chunk, rows_of};
 
@@ -79,7 +80,7 @@ vectorised! {
             for (x, level) in from.iter().zip(&mut levels) {
                 *level = nearest_level(x / divisor);
             }
-            let blocks = levels[..from.len()].chunks(NF4_BLOCK).zip(codes.chunks_mut(NF4_BLOCK / 2));
+            let blocks = levels[..from.len()].chunks(BLOCK).zip(codes.chunks_mut(BLOCK / 2));
             for (levels, codes) in blocks {
                 let (low, high) = levels.split_at(codes.len());
                 for (i, code) in codes.iter_mut().enumerate() {

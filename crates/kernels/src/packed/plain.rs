@@ -1,6 +1,7 @@
 //! What codes stand for, in double precision and without tricks.
 
-use super::{NF4_BLOCK, NF4_LEVELS, PackedView, Packing};
+use super::codec::BLOCK;
+use super::{NF4_LEVELS, PackedView, Packing};
 
 /// The element of `row` and `col`.
 #[must_use]
@@ -13,9 +14,9 @@ pub fn element(view: &PackedView<'_>, row: usize, col: usize) -> f64 {
         }
         Packing::Int8 => f64::from(codes[col] as i8) * f64::from(scales[col / 128]),
         Packing::Nf4 => {
-            let (block, at) = (col / NF4_BLOCK, col % NF4_BLOCK);
-            let half = (view.cols - block * NF4_BLOCK).min(NF4_BLOCK).div_ceil(2);
-            let byte = codes[block * NF4_BLOCK / 2 + at % half];
+            let (block, at) = (col / BLOCK, col % BLOCK);
+            let half = (view.cols - block * BLOCK).min(BLOCK).div_ceil(2);
+            let byte = codes[block * BLOCK / 2 + at % half];
             let code = if at < half { byte & 15 } else { byte >> 4 };
             f64::from(NF4_LEVELS[usize::from(code)]) * f64::from(scales[col / 64])
         }

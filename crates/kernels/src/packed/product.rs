@@ -7,7 +7,8 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::unpack::{PART, unpack_part};
+use super::codec::BLOCK;
+use super::unpack::unpack_part;
 use super::{PackedView, few_rows};
 use crate::matmul::{FEW_ROWS, MatMul, Output, product_into};
 use crate::{scratch, threads};
@@ -17,6 +18,9 @@ const DEPTH: usize = 512;
 
 /// Elements of a panel: half a megabyte, which a second-level cache holds beside what `gemm` puts there.
 const PANEL: usize = 1 << 17;
+
+/// Elements between the rows of a panel: rows a power of two apart would fall into the same few places of the cache.
+const GAP: usize = 16;
 
 /// Multiply-adds below which a product stays on its thread.
 const WORTH_THREADS: usize = 1 << 20;
@@ -41,7 +45,7 @@ pub fn matmul(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
     if kind == Kind::Nt && spec.a_strides.1 == 1 && (1..=FEW_ROWS).contains(&spec.m) {
         return few_rows::matmul(spec, a, b, c);
     }
-    let (height, width) = panel(kind, spec);
+    let (height, width) = panel(spec);
     let panels = spec.n.div_ceil(width.max(1));
     let out = Output::new(c);
     let run = |i: usize| panel_product(kind, spec, a, b, i * width..((i + 1) * width).min(spec.n), height, &out);
@@ -62,12 +66,15 @@ fn kind(spec: &MatMul, b: &PackedView<'_>) -> Kind {
     }
 }
 
-/// Depth and width of a panel: columns of the output are cut into an even number of parts.
-fn panel(kind: Kind, spec: &MatMul) -> (usize, usize) {
-    let depth = DEPTH.min(spec.k.next_multiple_of(PART));
-    let parts = (spec.n * depth).div_ceil(PANEL).max(2).next_multiple_of(2);
-    let step = if kind == Kind::Nn { PART } else { 16 };
-    (depth, spec.n.div_ceil(parts).next_multiple_of(step))
+/// Depth and width of a panel. Columns of the output are cut into an even number of panels, so that two threads, or four,
+/// have as much to do as each other.
+fn panel(spec: &MatMul) -> (usize, usize) {
+    let depth = DEPTH.min(spec.k.next_multiple_of(BLOCK));
+    let first = (spec.n * depth).div_ceil(PANEL).max(2).next_multiple_of(2);
+    let width = |parts: usize| spec.n.div_ceil(parts).next_multiple_of(BLOCK);
+    let even = |parts: &usize| spec.n.div_ceil(width(*parts).max(1)).is_multiple_of(2);
+    let parts = (first..first + 8).step_by(2).find(even).unwrap_or(first);
+    (depth, width(parts))
 }
 
 /// The columns `n` of the output.
@@ -81,19 +88,19 @@ fn panel_product(
     out: &Output<'_>,
 ) {
     let width = n.len();
-    scratch::with(depth * width, |panel| {
+    let (lines, longest) = if kind == Kind::Nt { (width, depth) } else { (depth, width) };
+    scratch::with(lines * (longest + GAP), |panel| {
         // Once even for no depth at all: the output is scaled by beta.
         for start in (0..spec.k.max(1)).step_by(depth.max(1)) {
             let k = start..(start + depth).min(spec.k);
-            let panel = &mut panel[..k.len() * width];
             let b_strides = match kind {
                 Kind::Nt => {
-                    unpack_part(b, n.clone(), k.clone(), panel);
-                    (1, k.len())
+                    unpack_part(b, n.clone(), k.clone(), panel, k.len() + GAP);
+                    (1, k.len() + GAP)
                 }
                 Kind::Nn => {
-                    unpack_part(b, k.clone(), n.clone(), panel);
-                    (width, 1)
+                    unpack_part(b, k.clone(), n.clone(), panel, width + GAP);
+                    (width + GAP, 1)
                 }
             };
             let beta = if start == 0 { spec.beta } else { 1.0 };
