@@ -22,12 +22,12 @@ def gguf(arguments, kind):
 
 def command(arguments, case, side):
     script = arguments.root / "tools/peers/generate.py"
-    options = ["--cases", case, "--repeat", 1, "--threads", arguments.threads]
+    options = ["--cases", case, "--repeat", 2, "--threads", arguments.threads]
     if side in TRANSFORMERS:
         return [arguments.python, script, arguments.models / MODEL, "--dtype", TRANSFORMERS[side], *options]
     if side in LLAMA_CPP:
         return [arguments.python, script, gguf(arguments, LLAMA_CPP[side]), *options]
-    return [arguments.target / "examples/decode", arguments.models / MODEL, case, 1, side]
+    return [arguments.target / "examples/decode", arguments.models / MODEL, case, 2, side]
 
 
 def once(arguments, case, side):
