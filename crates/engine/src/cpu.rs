@@ -1,5 +1,6 @@
 //! The CPU device: every kernel is the one of `luthier_kernels`, on slices.
 
+use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use luthier_kernels as kernels;
@@ -77,6 +78,7 @@ impl Backend for Cpu {
                 let _held = self.pool.hold(packed.bytes());
                 Buffer::Packed(PackedBlock { packed, _held })
             }
+            Numbers::Absent { .. } => panic!("numbers that are nowhere were given to the cpu device"),
         }
     }
 
@@ -87,9 +89,16 @@ impl Backend for Cpu {
         }
     }
 
+    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError> {
+        self.pool.reserve(bytes)
+    }
+
+    fn release(&self) {
+        self.pool.release();
+    }
+
     fn memory(&self) -> Memory {
-        let (current, peak) = self.pool.usage();
-        Memory { current, peak }
+        self.pool.usage()
     }
 
     fn work(&self) -> Work {

@@ -3,6 +3,7 @@
 //! A [`Backend`] allocates [`Buffer`]s and runs about thirty kernels on [`View`]s of them. Sizes are checked by the
 //! kernels; a wrong size is a bug of ours and panics with both numbers.
 
+use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,7 +34,7 @@ pub enum Buffer {
     Packed(PackedBlock),
     /// Only the count of the numbers, on the `plan` device.
     #[doc(hidden)]
-    Counted(crate::plan::Counted),
+    Counted(crate::pool::Counted),
 }
 
 /// Main memory of the CPU device.
@@ -184,6 +185,10 @@ pub struct Memory {
     pub current: usize,
     /// The most bytes that were ever in use.
     pub peak: usize,
+    /// Bytes that the system had to give for that: those in use, and free ones between and behind them that are kept.
+    pub held: usize,
+    /// The most bytes that kernels take besides, of what they pack and hold meanwhile; 0 on devices that do not count.
+    pub scratch: usize,
 }
 
 /// Arithmetic asked of a device so far.
@@ -206,6 +211,13 @@ pub trait Backend: fmt::Debug + Send + Sync {
     /// Takes numbers over, without a copy where it can use them where they are.
     fn adopt(&self, numbers: Numbers) -> Buffer;
     fn download(&self, from: View<'_>) -> Vec<f32>;
+    /// Takes so many bytes from the system at once for numbers to come; a device that only counts begins to count them here.
+    ///
+    /// # Errors
+    /// When the system does not have so much.
+    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError>;
+    /// Gives memory that is free back to the system, before something else than training needs it.
+    fn release(&self);
     fn memory(&self) -> Memory;
     /// What was asked so far; zero on devices that do not count.
     fn work(&self) -> Work;

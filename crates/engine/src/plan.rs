@@ -1,81 +1,42 @@
 //! The counting device: runs a model on shapes alone and counts bytes and operations, in the code that trains.
 
+use std::collections::TryReserveError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use luthier_kernels::adamw::AdamW;
-use luthier_kernels::attention::{AttentionShape, Segment};
-use luthier_kernels::matmul::MatMul;
-use luthier_kernels::packed::Packing;
+use luthier_kernels::attention::{self, AttentionShape, Segment};
+use luthier_kernels::matmul::{MatMul, scratch_len};
+use luthier_kernels::threads;
 
 use crate::device::{AttentionForward, Backend, Buffer, Memory, View, ViewMut, Work};
+use crate::pool::Books;
 use crate::storage::Numbers;
 
 /// Bytes in use and operations asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
-    memory: Arc<Tally>,
+    books: Arc<Books>,
     products: AtomicU64,
     row_bytes: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    current: AtomicUsize,
-    peak: AtomicUsize,
-}
-
-/// A buffer without numbers: its count, given back when it is dropped.
-#[derive(Debug)]
-pub struct Counted {
-    len: usize,
-    bytes: usize,
-    packing: Option<Packing>,
-    read_only: bool,
-    tally: Arc<Tally>,
-}
-
-impl Counted {
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    pub(crate) fn packing(&self) -> Option<Packing> {
-        self.packing
-    }
-
-    pub(crate) fn is_read_only(&self) -> bool {
-        self.read_only
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.tally.current.fetch_sub(self.bytes, Relaxed);
-    }
+    product_scratch: AtomicUsize,
+    attention_scratch: AtomicUsize,
 }
 
 impl Plan {
-    fn count(&self, len: usize, bytes: usize, packing: Option<Packing>, read_only: bool) -> Buffer {
-        let now = self.memory.current.fetch_add(bytes, Relaxed) + bytes;
-        self.memory.peak.fetch_max(now, Relaxed);
-        Buffer::Counted(Counted { len, bytes, packing, read_only, tally: Arc::clone(&self.memory) })
-    }
-
     fn rows(&self, numbers: usize) {
         self.row_bytes.fetch_add(numbers as u64 * 4, Relaxed);
     }
 
     fn product(&self, m: usize, n: usize, k: usize) {
+        self.product_scratch.fetch_max(scratch_len(m, k), Relaxed);
         self.products.fetch_add(2 * m as u64 * n as u64 * k as u64, Relaxed);
     }
 
     /// Score and value products of causal attention, `products` of them, per visible pair of query and key.
     fn attention_products(&self, products: u64, shape: &AttentionShape, segments: &[Segment]) {
+        let scratch = attention::scratch_len(shape, segments, threads::parallelism());
+        self.attention_scratch.fetch_max(scratch, Relaxed);
         for segment in segments {
             let queries = segment.queries.len() as u64;
             let keys: u64 = segment.keys.iter().map(|range| range.len() as u64).sum();
@@ -92,7 +53,7 @@ impl Backend for Plan {
     }
 
     fn allocate(&self, len: usize) -> Buffer {
-        self.count(len, len * 4, None, false)
+        Buffer::Counted(self.books.take(len))
     }
 
     fn upload(&self, data: &[f32]) -> Buffer {
@@ -100,20 +61,23 @@ impl Backend for Plan {
     }
 
     fn adopt(&self, numbers: Numbers) -> Buffer {
-        let (len, bytes) = (numbers.len(), numbers.bytes());
-        match numbers {
-            Numbers::Owned(_) => self.count(len, bytes, None, false),
-            Numbers::Mapped(_) => self.count(len, bytes, None, true),
-            Numbers::Packed(packed) => self.count(len, bytes, Some(packed.packing()), true),
-        }
+        Buffer::Counted(self.books.hold(&numbers))
     }
 
     fn download(&self, from: View<'_>) -> Vec<f32> {
         vec![0.0; from.len()]
     }
 
+    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError> {
+        self.books.reserve(bytes);
+        Ok(())
+    }
+
+    fn release(&self) {}
+
     fn memory(&self) -> Memory {
-        Memory { current: self.memory.current.load(Relaxed), peak: self.memory.peak.load(Relaxed) }
+        let scratch = self.product_scratch.load(Relaxed) + self.attention_scratch.load(Relaxed);
+        Memory { scratch: 4 * scratch, ..self.books.usage() }
     }
 
     fn work(&self) -> Work {

@@ -2,7 +2,7 @@
 //!
 //! What a kernel computes and moves is asked of the counting device, so that a profile and a plan agree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, TryReserveError};
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -244,6 +244,14 @@ macro_rules! timed {
 impl Backend for Profiled {
     fn name(&self) -> &'static str {
         self.inner.name()
+    }
+
+    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError> {
+        self.inner.reserve(bytes)
+    }
+
+    fn release(&self) {
+        self.inner.release();
     }
 
     fn memory(&self) -> Memory {

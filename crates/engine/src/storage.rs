@@ -12,6 +12,15 @@ pub enum Numbers {
     Mapped(MappedNumbers),
     /// In fewer bytes than f32, in which they stay too.
     Packed(Packed),
+    /// Nowhere: how many they would be, for a device that only counts.
+    Absent {
+        /// Rows.
+        rows: usize,
+        /// Columns.
+        cols: usize,
+        /// How they would be packed; none for f32.
+        packing: Option<Packing>,
+    },
 }
 
 impl Numbers {
@@ -21,6 +30,7 @@ impl Numbers {
             Self::Owned(data) => data.len(),
             Self::Mapped(numbers) => numbers.as_slice().len(),
             Self::Packed(packed) => packed.len(),
+            Self::Absent { rows, cols, .. } => rows * cols,
         }
     }
 
@@ -33,7 +43,20 @@ impl Numbers {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Packed(packed) => packed.bytes(),
+            Self::Absent { rows, cols, packing: Some(packing) } => {
+                let (codes, scales) = packing.sizes(*rows, *cols);
+                codes + scales * size_of::<f32>()
+            }
             _ => self.len() * size_of::<f32>(),
+        }
+    }
+
+    /// How they are packed; none for f32.
+    pub(crate) fn packing(&self) -> Option<Packing> {
+        match self {
+            Self::Packed(packed) => Some(packed.packing()),
+            Self::Absent { packing, .. } => *packing,
+            Self::Owned(_) | Self::Mapped(_) => None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod simd;
 
 pub mod adamw;
 pub mod adamw_8bit;
+pub mod arena;
 pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;

@@ -85,6 +85,15 @@ pub const FEW_ROWS: usize = 16;
 /// Multiply-adds below which a product through `gemm` stays on its thread: some ten microseconds.
 const WORTH_THREADS: usize = 1 << 20;
 
+/// About how many numbers a product with `m` rows of `a` and sums of length `k` packs meanwhile: `gemm` packs one operand in
+/// pieces of this depth, of which the cache takes at most so many.
+#[must_use]
+pub fn scratch_len(m: usize, k: usize) -> usize {
+    const DEPTH: usize = 512;
+    const MOST: usize = 1 << 23;
+    (m * k.min(DEPTH)).min(MOST)
+}
+
 /// Computes the product on all threads.
 pub fn matmul(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32]) {
     spec.check(a.len(), b.len(), c.len());

@@ -41,6 +41,7 @@ fn the_counted_peak_is_the_peak_that_training_takes() {
         two_steps(&cpu, lora, recompute);
         two_steps(&plan, lora, recompute);
         assert_eq!(plan.memory().peak, cpu.memory().peak, "{lora:?}, recompute {recompute:?}");
+        assert_eq!(plan.memory().held, cpu.memory().held, "{lora:?}, recompute {recompute:?}");
         assert_eq!(plan.memory().current, 0);
         assert!(plan.memory().peak > 100_000);
     }

@@ -15,6 +15,11 @@ use crate::tensor::Tensor;
 /// Numbers of one chunk of logits: 64 MB.
 const CHUNK: usize = 1 << 24;
 
+/// How many rows of logits over `v` words exist at a time.
+pub fn logits_rows(v: usize) -> usize {
+    (CHUNK / v).max(1)
+}
+
 impl Tape<'_> {
     /// x: `[n, C]`, head: `[V, C]`, labels: n ids below V -> the negative log-likelihood of each label, in nats.
     pub fn head_loss(&self, x: &Var, head: ParamId, labels: &[u32]) -> Vec<f32> {
@@ -66,7 +71,7 @@ impl Tape<'_> {
     fn chunks(&self, head: ParamId, labels: &[u32]) -> impl Iterator<Item = Range<usize>> + use<> {
         let v = self.params().get(head).tensor.rows();
         assert!(labels.iter().all(|&label| (label as usize) < v), "a label is not below the vocabulary of {v}");
-        let (n, chunk) = (labels.len(), (CHUNK / v).max(1));
+        let (n, chunk) = (labels.len(), logits_rows(v));
         (0..n).step_by(chunk).map(move |start| start..(start + chunk).min(n))
     }
 }

@@ -48,19 +48,30 @@ pub fn attention_backward(
     assert_eq!(lse.len(), n * shape.heads, "attention_backward: length of lse");
     dq.fill(0.0);
     let inputs = Inputs { q, k, v, out, lse, dout };
+    for (held, segments) in parts(shape, segments) {
+        some_segments(&inputs, shape, segments, held, dq, dk, dv);
+    }
+}
+
+/// As many segments at a time as fit the room, at least one, with the room they take: a cut that depends on the segments alone.
+fn parts<'a>(shape: &AttentionShape, segments: &'a [Segment]) -> impl Iterator<Item = (usize, &'a [Segment])> {
     let mut rest = segments;
-    while !rest.is_empty() {
-        // As many segments as fit the room, at least one: a cut that depends on the segments alone.
-        let mut held = held_by(&rest[0], shape);
+    std::iter::from_fn(move || {
+        let mut held = held_by(rest.first()?, shape);
         let mut count = 1;
         while count < rest.len() && held + held_by(&rest[count], shape) <= HELD {
             held += held_by(&rest[count], shape);
             count += 1;
         }
         let (now, later) = rest.split_at(count);
-        some_segments(&inputs, shape, now, held, dq, dk, dv);
         rest = later;
-    }
+        Some((held, now))
+    })
+}
+
+/// The most gradients that are held before they are added up.
+pub(super) fn most_held(shape: &AttentionShape, segments: &[Segment]) -> usize {
+    parts(shape, segments).map(|(held, _)| held).max().unwrap_or(0)
 }
 
 /// What the gradients are computed from.

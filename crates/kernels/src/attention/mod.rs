@@ -114,6 +114,14 @@ fn copied_len(segment: &Segment, shape: &AttentionShape) -> usize {
     if segment.keys.len() == 1 { 0 } else { segment.total_keys() * shape.head_size }
 }
 
+/// How many numbers of scratch memory both directions of attention over these segments take on so many threads.
+#[must_use]
+pub fn scratch_len(shape: &AttentionShape, segments: &[Segment], threads: usize) -> usize {
+    let of_block = |s: &Segment| 2 * BLOCK.min(s.queries.len()) * s.total_keys() + 2 * copied_len(s, shape);
+    let of_thread = segments.iter().map(of_block).max().unwrap_or(0);
+    threads * of_thread + backward::most_held(shape, segments)
+}
+
 /// Multiply-adds of all segments, to tell small work from large.
 fn work(segments: &[Segment], shape: &AttentionShape) -> usize {
     segments.iter().map(|s| s.queries.len() * s.total_keys() * shape.query_width()).sum()
