@@ -261,8 +261,10 @@ impl Model {
             return Err(ModelError::Options("there is no adapter to save".to_owned()));
         };
         let tensors = self.params.iter().skip(self.base_params).map(|(_, param)| {
-            let data: Box<dyn Fn() -> Vec<f32>> = Box::new(|| param.tensor.to_vec());
-            (format!("{PREFIX}{}", param.name), Saved { shape: param.shape.clone(), dtype: SaveDtype::F32, data })
+            (
+                format!("{PREFIX}{}", param.name),
+                Saved { shape: param.shape.clone(), dtype: SaveDtype::F32, tensor: &param.tensor },
+            )
         });
         checkpoint::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
         write_json(&dir.join(config::FILE), &adapter.config(base))

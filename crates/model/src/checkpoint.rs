@@ -1,17 +1,16 @@
 //! Safetensors in and out: one file or many with an index, f32, bf16 or f16. Numbers are read, or mapped as they lie.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Component, Path, PathBuf};
 use std::sync::OnceLock;
 
 use half::{bf16, f16};
-use luthier_engine::{Numbers, Packed, Packing, threads};
+use luthier_engine::{Numbers, Packed, Packing, Tensor, threads};
 use luthier_files::MappedBytes;
+use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
-use safetensors::{Dtype, View};
 use serde_json::Value;
 
 use crate::error::ModelError;
@@ -395,18 +394,22 @@ impl SaveDtype {
     }
 }
 
-/// A tensor to save; its bytes are made when they are written, one tensor at a time.
+/// Numbers that are converted and written at a time.
+const PIECE: usize = 1 << 18;
+
+/// A tensor to save; it is written piece by piece, so that no second copy is ever there.
+#[derive(Debug)]
 pub struct Saved<'a> {
     /// Shape as in the file.
     pub shape: Vec<usize>,
     /// Type in the file.
     pub dtype: SaveDtype,
     /// The numbers.
-    pub data: Box<dyn Fn() -> Vec<f32> + 'a>,
+    pub tensor: &'a Tensor,
 }
 
-impl View for Saved<'_> {
-    fn dtype(&self) -> Dtype {
+impl Saved<'_> {
+    fn stored(&self) -> Dtype {
         match self.dtype {
             SaveDtype::F32 => Dtype::F32,
             SaveDtype::Bf16 => Dtype::BF16,
@@ -414,38 +417,96 @@ impl View for Saved<'_> {
         }
     }
 
-    fn shape(&self) -> &[usize] {
-        &self.shape
+    fn bytes(&self) -> usize {
+        self.shape.iter().product::<usize>() * self.stored().bitsize() / 8
     }
 
-    fn data(&self) -> Cow<'_, [u8]> {
-        let data = (self.data)();
-        Cow::Owned(match self.dtype {
-            SaveDtype::F32 => data.iter().flat_map(|x| x.to_le_bytes()).collect(),
-            SaveDtype::Bf16 => data.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
-            SaveDtype::F16 => data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
-        })
-    }
-
-    fn data_len(&self) -> usize {
-        self.shape.iter().product::<usize>() * View::dtype(self).bitsize() / 8
+    fn write(&self, file: &mut impl Write) -> io::Result<()> {
+        let encode: fn(&[f32], &mut Vec<u8>) = match self.dtype {
+            SaveDtype::F32 => |data, to| to.extend(data.iter().flat_map(|x| x.to_le_bytes())),
+            SaveDtype::Bf16 => |data, to| to.extend(data.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes())),
+            SaveDtype::F16 => |data, to| to.extend(data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes())),
+        };
+        let rows = (PIECE / self.tensor.cols().max(1)).max(1);
+        let mut piece = Vec::new();
+        for start in (0..self.tensor.rows()).step_by(rows) {
+            let view = self.tensor.view_rows(start..(start + rows).min(self.tensor.rows()));
+            piece.clear();
+            encode(&self.tensor.device().download(view), &mut piece);
+            file.write_all(&piece)?;
+        }
+        Ok(())
     }
 }
 
-/// Writes a safetensors file aside and renames it. The metadata says `format: pt`, which transformers asks for.
+/// Writes a safetensors file aside and renames it, byte for byte as the safetensors library does. The metadata says
+/// `format: pt`, which transformers asks for.
 ///
 /// # Errors
 /// When it cannot be written; then nothing of it is left.
-pub fn write_safetensors(path: &Path, tensors: Vec<(String, Saved<'_>)>) -> Result<(), ModelError> {
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    luthier_files::write_aside(path, |aside| {
-        // The library writes to a private file of its own and renames it; ours is to be as readable as any new file.
-        let permissions = File::create(aside)?.metadata()?.permissions();
-        safetensors::serialize_to_file(tensors, Some(metadata), aside).map_err(|error| match error {
-            safetensors::SafeTensorError::IoError(error) => error,
-            other => io::Error::other(other.to_string()),
-        })?;
-        std::fs::set_permissions(aside, permissions)
+pub fn write_safetensors(path: &Path, mut tensors: Vec<(String, Saved<'_>)>) -> Result<(), ModelError> {
+    // The widest type first, so that every tensor is aligned.
+    tensors.sort_by(|(a, left), (b, right)| right.stored().cmp(&left.stored()).then(a.cmp(b)));
+    luthier_files::write_atomically(path, |file| {
+        let header = header(&tensors).map_err(io::Error::other)?;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        tensors.iter().try_for_each(|(_, tensor)| tensor.write(file))
     })
     .map_err(ModelError::write(path))
+}
+
+/// What stands where, as JSON, filled up to a multiple of eight bytes.
+fn header(tensors: &[(String, Saved<'_>)]) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(name, tensor)| {
+        let start = end;
+        end += tensor.bytes();
+        let info = TensorInfo { dtype: tensor.stored(), shape: tensor.shape.clone(), data_offsets: (start, end) };
+        (name.clone(), info)
+    });
+    let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let metadata = Metadata::new(Some(format), infos.collect())?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use luthier_engine::Device;
+    use safetensors::tensor::TensorView;
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_byte_for_byte_what_the_library_writes() {
+        let device = Device::cpu();
+        let data = |count: usize| (0..count).map(|i| i as f32 * 0.37 - 9.0).collect::<Vec<f32>>();
+        // More than a piece, a vector, and another type that comes behind.
+        let (large, small) = (data(3 * PIECE / 2), data(7));
+        let tensors = [(3, PIECE / 2, &large), (1, 7, &small)]
+            .map(|(rows, cols, data)| Tensor::from_slice(&device, rows, cols, data));
+        let half: Vec<u8> = small.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect();
+        let whole = |data: &[f32]| data.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
+        let (large, small) = (whole(&large), whole(&small));
+        let shape = vec![3, PIECE / 2];
+        let library = [
+            ("b.half", TensorView::new(Dtype::BF16, vec![7], &half).unwrap()),
+            ("z.large", TensorView::new(Dtype::F32, shape.clone(), &large).unwrap()),
+            ("a.small", TensorView::new(Dtype::F32, vec![7], &small).unwrap()),
+        ];
+        let format = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        let expected = safetensors::serialize(library, Some(format)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("model.safetensors");
+        let saved = |shape: Vec<usize>, dtype, tensor| Saved { shape, dtype, tensor };
+        let ours = vec![
+            ("b.half".to_owned(), saved(vec![7], SaveDtype::Bf16, &tensors[1])),
+            ("z.large".to_owned(), saved(shape, SaveDtype::F32, &tensors[0])),
+            ("a.small".to_owned(), saved(vec![7], SaveDtype::F32, &tensors[1])),
+        ];
+        write_safetensors(&path, ours).unwrap();
+        assert!(std::fs::read(&path).unwrap() == expected);
+    }
 }

@@ -132,8 +132,7 @@ impl Checkpoints {
 
 fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> io::Result<()> {
     let tensors = tensors.map(|(name, tensor)| {
-        let data: Box<dyn Fn() -> Vec<f32>> = Box::new(|| tensor.to_vec());
-        (name, Saved { shape: vec![tensor.rows(), tensor.cols()], dtype: SaveDtype::F32, data })
+        (name, Saved { shape: vec![tensor.rows(), tensor.cols()], dtype: SaveDtype::F32, tensor })
     });
     write_safetensors(path, tensors.collect()).map_err(io::Error::other)
 }
