@@ -9,6 +9,7 @@ mod doctor;
 mod faults;
 mod generate;
 mod inspect;
+mod plan;
 mod recipes;
 mod resume;
 mod run;

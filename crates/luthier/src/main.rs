@@ -2,6 +2,7 @@
 
 mod cmd;
 mod input;
+mod machine;
 mod open;
 mod pocket;
 mod profile;
@@ -30,6 +31,7 @@ struct Cli {
 enum Command {
     Run(cmd::run::Args),
     Train(cmd::train::Args),
+    Plan(cmd::plan::Args),
     Generate(Box<cmd::generate::Args>),
     Score(cmd::score::Args),
     Evaluate(cmd::evaluate::Args),
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
     let done = start_threads(cli.threads).and_then(|()| match cli.command {
         Command::Run(args) => cmd::run::run(&args),
         Command::Train(args) => cmd::train::run(&args),
+        Command::Plan(args) => cmd::plan::run(&args),
         Command::Generate(args) => cmd::generate::run(&args),
         Command::Score(args) => cmd::score::run(&args),
         Command::Evaluate(args) => cmd::evaluate::run(&args),

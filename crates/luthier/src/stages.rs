@@ -121,6 +121,7 @@ impl Job {
 fn refusal(error: TrainError, written: &Recipe, recipe: &ResolvedRecipe) -> Failure {
     let refuse = |key: &str, why: String| Failure::input(written.refuse(key, why));
     match error {
+        TrainError::Memory { key, why } => refuse(key, why),
         TrainError::Adapter { key, source } => refuse(key, format!("does not fit the model: {source}")),
         TrainError::Text(TextError::Read { path, cause }) => match key_of(&path, recipe) {
             Some(key) => refuse(&key, format!("cannot be read: {}: {cause}", path.display())),

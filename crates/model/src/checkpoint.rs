@@ -394,9 +394,6 @@ impl SaveDtype {
     }
 }
 
-/// Numbers that are converted and written at a time.
-const PIECE: usize = 1 << 18;
-
 /// A tensor to save; it is written piece by piece, so that no second copy is ever there.
 #[derive(Debug)]
 pub struct Saved<'a> {

@@ -104,6 +104,21 @@ impl Model {
         Ok(Self::of(config, params, decoder, device))
     }
 
+    /// A model of this shape whose numbers nobody has written, for a device that only counts.
+    ///
+    /// # Errors
+    /// When the configuration, which `path` names, asks for more weights than any machine holds.
+    pub fn of_shape(config: Config, path: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
+        check_weight_count(&config, path)?;
+        let mut params = Params::default();
+        let decoder = Decoder::build(&config, &mut params, |name, shape| {
+            let cols = shape.last().copied().unwrap_or(1);
+            let rows = shape.iter().product::<usize>() / cols;
+            Ok(tensor(device, shape, Numbers::Absent { rows, cols, packing: store.packing(name, shape) }))
+        })?;
+        Ok(Self { store, ..Self::of(config, params, decoder, device) })
+    }
+
     /// A base model, nothing attached.
     fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
         Self {
@@ -196,10 +211,10 @@ impl Model {
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
         self.refuse_packed("saved: the files would hold weights that are rounded already")?;
         self.check_range(dtype)?;
-        let tensors = self.params.iter().take(self.base_params).map(|(_, param)| {
-            let data: Box<dyn Fn() -> Vec<f32>> = Box::new(|| param.tensor.to_vec());
-            (param.name.clone(), Saved { shape: param.shape.clone(), dtype, data })
-        });
+        let tensors =
+            self.params.iter().take(self.base_params).map(|(_, param)| {
+                (param.name.clone(), Saved { shape: param.shape.clone(), dtype, tensor: &param.tensor })
+            });
         checkpoint::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
         let mut json = self.config.json.clone();
         json.insert("torch_dtype".to_owned(), dtype.torch_name().into());

@@ -75,6 +75,17 @@ pub enum TrainError {
         /// The checkpoint or run folder.
         path: PathBuf,
     },
+    /// The run would take more memory than there is.
+    #[error("{key}: {why}")]
+    Memory {
+        /// The key of the recipe to change.
+        key: &'static str,
+        /// How much it takes, how much there is, and what to change.
+        why: String,
+    },
+    /// A size of memory that nobody can read.
+    #[error("{0}")]
+    MemoryLimit(String),
     /// The loss or a gradient is no number any more.
     #[error(
         "step {step}: {what} is not a finite number; lower learning_rate, or look for damaged weights. The last checkpoint is good"

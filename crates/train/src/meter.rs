@@ -102,6 +102,11 @@ pub fn peak_memory_bytes() -> u64 {
     kilobytes("/proc/self/status", "VmHWM:") * 1024
 }
 
+/// The memory this process has now, in bytes; 0 where the system does not say.
+pub fn resident_bytes() -> u64 {
+    kilobytes("/proc/self/status", "VmRSS:") * 1024
+}
+
 /// The machine's memory in bytes; 0 where the system does not say.
 pub fn memory_bytes() -> u64 {
     kilobytes("/proc/meminfo", "MemTotal:") * 1024
@@ -114,7 +119,7 @@ pub fn cpu_name() -> String {
     name.map_or_else(|| std::env::consts::ARCH.to_owned(), |name| name.trim().to_owned())
 }
 
-fn kilobytes(file: &str, field: &str) -> u64 {
+pub(crate) fn kilobytes(file: &str, field: &str) -> u64 {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field));
     line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)

@@ -20,6 +20,8 @@ pub struct RenderedRows {
     pub template: Template,
     /// The rows and their ledger.
     pub prepared: Prepared,
+    /// The shape of the model they are for.
+    pub config: Config,
     /// What the recipe says of its data; [`Prepared::check`] with it tells whether a run may start.
     pub options: DataOptions,
     /// What the reader of the run should know.
@@ -76,7 +78,8 @@ pub(crate) fn render(
     let mut notices: Vec<String> = chosen.notice.into_iter().chain(prepared.notices.iter().cloned()).collect();
     notices.extend(position_notice(config, recipe));
     notices.dedup();
-    Ok(RenderedRows { tokenizer, template: chosen.template, prepared, options, notices })
+    let config = config.clone();
+    Ok(RenderedRows { tokenizer, template: chosen.template, prepared, config, options, notices })
 }
 
 /// The files of the sources; generated ones are written into the run folder first.

@@ -9,32 +9,48 @@ use luthier_model::Model;
 use crate::batch::{Batch, TrainingRow, mean_loss};
 use crate::checkpoint::{Checkpoints, State};
 use crate::error::TrainError;
+use crate::estimate::estimate_memory;
 use crate::meter::{HeldOutMetrics, Meter, StepMetrics, peak_memory_bytes};
 use crate::optimiser::Optimiser;
 use crate::plan::{MicroBatches, PlanError, Step, StepPlan};
-use crate::recipe::{Method, Train};
+use crate::recipe::{Method, ResolvedRecipe, Train};
+use crate::rehearsal::Base;
+use crate::room::gigabytes;
 use crate::schedule::Schedule;
 
-/// What a run is made of besides the model.
+/// What decides every step of a run besides the model.
 #[derive(Clone, Copy, Debug)]
-pub struct Run<'a> {
+pub struct Task<'a> {
     /// `[train]` of the recipe.
     pub options: &'a Train,
     /// Rows to learn.
     pub rows: &'a [TrainingRow],
-    /// Rows whose loss is watched, never learnt.
-    pub held_out: &'a [TrainingRow],
     /// Decides the dropout of every step.
     pub seed: u64,
     /// Seed of the epochs' orders; none for rows as they come.
     pub shuffle: Option<u64>,
+}
+
+/// A task, what is watched meanwhile, and where it goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'a> {
+    /// What is done.
+    pub task: Task<'a>,
+    /// Rows whose loss is watched, never learnt.
+    pub held_out: &'a [TrainingRow],
     /// The run folder: `metrics.jsonl`, `checkpoints/`.
     pub dir: &'a Path,
     /// What decides the trained weights (recipe, data, base); a checkpoint with another one is refused.
     pub training_hash: &'a str,
 }
 
-impl<'a> Run<'a> {
+impl<'a> Task<'a> {
+    /// What a recipe does with its rows.
+    pub fn of(recipe: &'a ResolvedRecipe, rows: &'a [TrainingRow]) -> Self {
+        let shuffle = recipe.data.shuffle.then_some(recipe.seed);
+        Self { options: &recipe.train, rows, seed: recipe.seed, shuffle }
+    }
+
     /// Which rows make which step.
     ///
     /// # Errors
@@ -44,6 +60,15 @@ impl<'a> Run<'a> {
         let options = self.options;
         let micro_batches = MicroBatches { tokens: options.micro_batch_tokens, share: !has_dropout(options) };
         StepPlan::new(rows, self.shuffle, options.step_size, micro_batches, options.length)
+    }
+
+    /// Rows as one micro-batch.
+    pub fn batch(&self, rows: &[usize]) -> Batch {
+        let rows = rows.iter().map(|&row| &self.rows[row]);
+        // Dropout draws anew for every place, so rows that share one would be dropped alike.
+        let mut batch = if has_dropout(self.options) { Batch::pack_apart(rows) } else { Batch::pack(rows) };
+        batch.recompute = self.options.recompute.into();
+        batch
     }
 }
 
@@ -62,8 +87,9 @@ pub trait Watch {
 /// # Errors
 /// See [`TrainError`]. After an error the folder is as good as after the last checkpoint.
 pub fn train(model: &mut Model, run: &Run<'_>, watch: &mut dyn Watch) -> Result<State, TrainError> {
-    let options = run.options;
-    let plan = run.plan()?;
+    let task = &run.task;
+    let options = task.options;
+    let plan = task.plan()?;
     let total = plan.total_steps();
     let schedule = Schedule::new(options.schedule.kind, options.schedule.warmup, total, options.learning_rate);
     let mut optimiser = Optimiser::new(model.device(), &model.params, options.adam, options.weight_decay);
@@ -76,18 +102,26 @@ pub fn train(model: &mut Model, run: &Run<'_>, watch: &mut dyn Watch) -> Result<
     let write_error = |source| TrainError::Write { path: metrics_path.clone(), source };
     let mut meter = Meter::open(&metrics_path, state.step).map_err(write_error)?;
     let mut grads = Grads::zeros(model.device(), &model.params);
+    if state.step < total {
+        let passing = estimate_memory(Base::of(model), task)?.device.passing();
+        let refused = |_| TrainError::Memory {
+            key: "train.micro_batch_tokens",
+            why: format!("the system does not give the {} that a micro-batch takes", gigabytes(passing as u64)),
+        };
+        model.device().reserve(passing).map_err(refused)?;
+    }
     watch.start(total, state.step);
 
     for step in plan.steps_from(state.step) {
         let started = Instant::now();
-        let loss = accumulate(model, run, &step, &mut grads)?;
+        let loss = accumulate(model, task, &step, &mut grads)?;
         let norm = grads.norm();
         check_finite(step.number + 1, loss, norm)?;
         let learning_rate = schedule.learning_rate(step.number);
         let clip = clip_factor(norm, options.max_grad_norm);
         optimiser.update(&mut model.params, &grads, step.number as u64 + 1, learning_rate, clip);
 
-        let metrics = measure(run.rows, &step, loss, learning_rate, norm, started);
+        let metrics = measure(task.rows, &step, loss, learning_rate, norm, started);
         state.step = step.number + 1;
         state.tokens += metrics.tokens as u64;
         state.labelled_tokens += metrics.labelled_tokens as u64;
@@ -108,17 +142,14 @@ pub fn train(model: &mut Model, run: &Run<'_>, watch: &mut dyn Watch) -> Result<
 
 /// Gradients of one optimiser step: the mean over the labelled tokens of all its micro-batches, so that how the step
 /// is cut does not change it. Returns that mean loss.
-fn accumulate(model: &Model, run: &Run<'_>, step: &Step, grads: &mut Grads) -> Result<f64, TrainError> {
+fn accumulate(model: &Model, task: &Task<'_>, step: &Step, grads: &mut Grads) -> Result<f64, TrainError> {
     grads.set_zero();
-    let labels: usize = step.rows().map(|row| run.rows[row].labels()).sum();
+    let labels: usize = step.rows().map(|row| task.rows[row].labels()).sum();
     let scale = 1.0 / labels.max(1) as f32;
     let mut loss = 0.0;
     for (number, rows) in step.micro_batches.iter().enumerate() {
-        let rows = rows.iter().map(|&row| &run.rows[row]);
-        // Dropout draws anew for every place, so rows that share one would be dropped alike.
-        let mut batch = if has_dropout(run.options) { Batch::pack_apart(rows) } else { Batch::pack(rows) };
-        batch.recompute = run.options.recompute.into();
-        loss += batch.backward(model, scale, dropout_seed(run.seed, step.number, number), grads)?;
+        let batch = task.batch(rows);
+        loss += batch.backward(model, scale, dropout_seed(task.seed, step.number, number), grads)?;
     }
     Ok(loss / labels.max(1) as f64)
 }
@@ -177,8 +208,8 @@ fn measure(
 }
 
 fn score(model: &Model, run: &Run<'_>, step: &Step) -> Result<HeldOutMetrics, TrainError> {
-    let rows = &run.held_out[..run.held_out.len().min(run.options.evaluate.rows)];
-    let eval_loss = mean_loss(model, rows, run.options.micro_batch_tokens)?;
+    let rows = &run.held_out[..run.held_out.len().min(run.task.options.evaluate.rows)];
+    let eval_loss = mean_loss(model, rows, run.task.options.micro_batch_tokens)?;
     Ok(HeldOutMetrics {
         step: step.number + 1,
         epoch: step.epochs_done(),

@@ -9,9 +9,13 @@ use serde_json::{Map, Value, json};
 
 use crate::batch::TrainingRow;
 use crate::error::TrainError;
+use crate::fit::check_room;
 use crate::folder::RunFolder;
 use crate::recipe::{self, Base, CreateModel, Method, ModelSource, ResolvedRecipe, Targets, TrainTokenizer};
+use crate::rehearsal::Base as PlannedBase;
 use crate::rows::{self, RenderedRows};
+use crate::run::Task;
+use crate::stage::Tuned;
 
 /// What a run starts from.
 #[derive(Debug)]
@@ -55,13 +59,13 @@ pub fn set_up(
         Method::Lora(_) => Model::load_as(&base_dir, device, recipe.model.store.into())?,
     };
     // Tried before anything long begins, and undone.
-    make_trainable(&mut model, recipe)?;
+    make_trainable(&mut model, &recipe.train.method, recipe.seed)?;
     let (_, trainable) = model.params.count();
     model.detach_adapter();
     let rows = rows::render(recipe, sources, &base_dir, &model.config, progress)?;
     let data = rows.options.sources.iter().map(|source| hash_of_file(&source.path)).collect::<Result<Vec<_>, _>>()?;
     let training_hash = training_hash(recipe, &data, &base_dir)?;
-    let RenderedRows { tokenizer, template, prepared, options, notices } = rows;
+    let RenderedRows { tokenizer, template, prepared, options, notices, .. } = rows;
     let setup = Setup { base_dir, model, tokenizer, template, prepared, training_hash, notices };
     folder.check_claim(&setup.training_hash)?;
     folder.begin(&recipe_sha256)?;
@@ -69,6 +73,10 @@ pub fn set_up(
     folder.write("ledger.md", &setup.prepared.ledger.to_markdown())?;
     setup.prepared.ledger.write_jsonl(folder.path("ledger.jsonl"))?;
     setup.prepared.check(&options)?;
+    if !Tuned::of(recipe, folder).dir().exists() {
+        let (weights, rows) = (setup.model.device().memory().current, setup.training_rows());
+        check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &rows), weights)?;
+    }
     folder.claim(setup.manifest(recipe, trainable, &hash_of(&data)))?;
     Ok(setup)
 }
@@ -79,7 +87,7 @@ impl Setup {
     /// # Errors
     /// When a target names no map, or the adapter to start from does not fit.
     pub fn make_trainable(&mut self, recipe: &ResolvedRecipe) -> Result<(), TrainError> {
-        make_trainable(&mut self.model, recipe)
+        make_trainable(&mut self.model, &recipe.train.method, recipe.seed)
     }
 
     /// The training rows as tokens and labels.
@@ -135,8 +143,8 @@ fn makes_its_input(recipe: &ResolvedRecipe) -> bool {
     matches!(recipe.model.source, ModelSource::Create(_)) || recipe.data.sources.iter().any(generated)
 }
 
-fn make_trainable(model: &mut Model, recipe: &ResolvedRecipe) -> Result<(), TrainError> {
-    let Method::Lora(lora) = &recipe.train.method else {
+pub(crate) fn make_trainable(model: &mut Model, method: &Method, seed: u64) -> Result<(), TrainError> {
+    let Method::Lora(lora) = method else {
         model.train_everything();
         return Ok(());
     };
@@ -159,7 +167,7 @@ fn make_trainable(model: &mut Model, recipe: &ResolvedRecipe) -> Result<(), Trai
         rslora: lora.rslora.expect(written),
         targets: targets.expect(written),
     };
-    model.attach_lora(&options, recipe.seed).map_err(refused("train.lora"))
+    model.attach_lora(&options, seed).map_err(refused("train.lora"))
 }
 
 /// What the recipe says of the adapter it starts from must be so. Dropout is no part of an adapter: the recipe decides it.

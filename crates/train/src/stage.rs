@@ -9,7 +9,7 @@ use luthier_model::{ModelError, SaveDtype};
 use crate::error::TrainError;
 use crate::folder::RunFolder;
 use crate::recipe::{self, Method, ResolvedRecipe};
-use crate::run::{Run, Watch, train};
+use crate::run::{Run, Task, Watch, train};
 use crate::setup::Setup;
 
 /// Where the result of training lies.
@@ -56,15 +56,14 @@ pub fn train_stage(
     setup.make_trainable(recipe)?;
     let (rows, held_out) = (setup.training_rows(), setup.held_out_rows());
     let run = Run {
-        options: &recipe.train,
-        rows: &rows,
+        task: Task::of(recipe, &rows),
         held_out: &held_out,
-        seed: recipe.seed,
-        shuffle: recipe.data.shuffle.then_some(recipe.seed),
         dir: folder.dir(),
         training_hash: &setup.training_hash,
     };
     train(&mut setup.model, &run, watch)?;
+    // What saving and loading take for a while is then no more than training took.
+    setup.model.device().release();
     setup.save(recipe, &tuned)?;
     if matches!(tuned, Tuned::Model(_)) {
         // What is evaluated is what was saved, rounded as it was.

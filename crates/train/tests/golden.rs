@@ -14,7 +14,7 @@ use luthier_train::recipe::{
     Adam, Amount, Checkpoint, Length, Method, RecomputeName, ScheduleKind, ScheduleRecipe, StepSize, Train,
     TrainEvaluate,
 };
-use luthier_train::{Run, TrainingRow, Watch, mean_loss, train};
+use luthier_train::{Run, Task, TrainingRow, Watch, mean_loss, train};
 use serde_json::Value;
 
 #[derive(Default)]
@@ -67,7 +67,8 @@ fn options(args: &Value) -> Train {
 fn run(model: &mut Model, rows: &[TrainingRow], options: &Train) -> Vec<StepMetrics> {
     let dir = tempfile::tempdir().unwrap();
     let mut steps = Steps::default();
-    let run = Run { options, rows, held_out: &[], seed: 1, shuffle: None, dir: dir.path(), training_hash: "golden" };
+    let task = Task { options, rows, seed: 1, shuffle: None };
+    let run = Run { task, held_out: &[], dir: dir.path(), training_hash: "golden" };
     train(model, &run, &mut steps).unwrap();
     steps.0
 }

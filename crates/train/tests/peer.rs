@@ -6,7 +6,7 @@ use std::path::Path;
 use luthier_engine::Device;
 use luthier_fixtures::{json, repository};
 use luthier_train::meter::{HeldOutMetrics, StepMetrics};
-use luthier_train::{Recipe, ResolvedRecipe, Run, RunFolder, Setup, TrainError, Watch, set_up, train};
+use luthier_train::{Recipe, ResolvedRecipe, Run, RunFolder, Setup, Task, TrainError, Watch, set_up, train};
 
 #[derive(Default)]
 struct Steps(Vec<StepMetrics>);
@@ -53,11 +53,8 @@ fn steps_of(text: &str) -> Vec<StepMetrics> {
     let (recipe, mut setup) = set_up_in(dir.path(), text).unwrap();
     let (rows, mut steps) = (setup.training_rows(), Steps::default());
     let run = Run {
-        options: &recipe.train,
-        rows: &rows,
+        task: Task { options: &recipe.train, rows: &rows, seed: recipe.seed, shuffle: None },
         held_out: &[],
-        seed: recipe.seed,
-        shuffle: None,
         dir: &dir.path().join("run"),
         training_hash: &setup.training_hash,
     };

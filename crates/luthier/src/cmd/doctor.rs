@@ -1,12 +1,13 @@
 //! `luthier doctor`: what this machine offers, measured.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use luthier_engine::{Device, MatMul, Tensor, instruction_set, threads};
+use luthier_engine::{instruction_set, threads};
 use luthier_train::meter;
 use serde_json::{Value, json};
 
 use super::{Failure, print};
+use crate::machine;
 use crate::pocket;
 
 /// How long each of the two rates is measured.
@@ -55,7 +56,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 /// Billions of f32 operations a second of a square product, a multiplication and an addition counted as two.
 fn product_rate() -> f64 {
     let operations = 2.0 * (SIDE * SIDE * SIDE) as f64;
-    operations * repetitions_per_second(SIDE, SIDE, SIDE) / 1e9
+    operations * products_per_second(SIDE, SIDE, SIDE) / 1e9
 }
 
 /// Billions of bytes of weights read a second by the product of one row, which is what decoding a text does.
@@ -63,24 +64,12 @@ fn read_rate() -> f64 {
     // 256 MB, which no cache holds; less where memory is short.
     let rows = if meter::memory_bytes() < 1 << 30 { 1 << 12 } else { 1 << 14 };
     let columns = 1 << 12;
-    (rows * columns * 4) as f64 * repetitions_per_second(1, rows, columns) / 1e9
+    (rows * columns * 4) as f64 * products_per_second(1, rows, columns) / 1e9
 }
 
 /// How often a second `[m, k]` is multiplied by a weight stored `[n, k]`.
-fn repetitions_per_second(m: usize, n: usize, k: usize) -> f64 {
-    let device = Device::cpu();
-    let activations = Tensor::from_slice(&device, m, k, &vec![0.5; m * k]);
-    let weight = Tensor::from_slice(&device, n, k, &vec![0.25; n * k]);
-    let mut product = Tensor::empty(&device, m, n);
-    let mut once = || device.matmul(&MatMul::nt(m, n, k), activations.view(), weight.view(), product.view_mut());
-    // The first touches memory and starts the threads.
-    once();
-    let (start, mut repetitions) = (Instant::now(), 0);
-    while start.elapsed() < MEASURE {
-        once();
-        repetitions += 1;
-    }
-    f64::from(repetitions) / start.elapsed().as_secs_f64()
+fn products_per_second(m: usize, n: usize, k: usize) -> f64 {
+    1.0 / machine::product_seconds(&luthier_engine::MatMul::nt(m, n, k), MEASURE)
 }
 
 fn screen(found: &Value) -> String {
