@@ -21,6 +21,8 @@ pub(crate) trait Vector: Copy {
     fn mul_add(self, b: Self, c: Self) -> Self;
     /// The greater of each pair; `other` where `self` is not a number.
     fn max(self, other: Self) -> Self;
+    /// The sum of all, as a tree: `i` and `i + 8` first, then `i` and `i + 4`, and so on.
+    fn sum(self) -> f32;
     /// Sixteen bf16, little-endian.
     fn from_bf16(codes: &[u8; 2 * LANES]) -> Self;
     /// Sixteen signed bytes.
@@ -67,6 +69,19 @@ impl Vector for Portable {
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         Self(std::array::from_fn(|i| if self.0[i] > other.0[i] { self.0[i] } else { other.0[i] }))
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let mut lanes = self.0;
+        let mut half = LANES / 2;
+        while half > 0 {
+            for i in 0..half {
+                lanes[i] += lanes[i + half];
+            }
+            half /= 2;
+        }
+        lanes[0]
     }
 
     #[inline(always)]
@@ -209,18 +224,10 @@ fn lanes<V: Vector>(v: V) -> [f32; LANES] {
     lanes
 }
 
-/// The sum of the accumulators, as a tree, always in the same order.
+/// The sum of the accumulators, always in the same order.
 #[inline(always)]
 pub(crate) fn sum_lanes<V: Vector>(v: V) -> f32 {
-    let mut lanes = lanes(v);
-    let mut half = LANES / 2;
-    while half > 0 {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-        half /= 2;
-    }
-    lanes[0]
+    v.sum()
 }
 
 /// The first elements of a vector; the others are `fill`.

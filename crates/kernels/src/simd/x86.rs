@@ -56,6 +56,12 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: AVX-512 is there, see the module.
+        unsafe { Avx2(_mm512_castps512_ps256(self.0), _mm512_extractf32x8_ps::<1>(self.0)).sum() }
+    }
+
+    #[inline(always)]
     fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
         // SAFETY: AVX-512 is there; the array has the thirty-two bytes that are read, and no alignment is asked for.
         unsafe {
@@ -134,6 +140,17 @@ impl Vector for Avx2 {
     fn max(self, other: Self) -> Self {
         // SAFETY: AVX is there, see the module.
         unsafe { Self(_mm256_max_ps(self.0, other.0), _mm256_max_ps(self.1, other.1)) }
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: AVX is there, see the module.
+        unsafe {
+            let eight = _mm256_add_ps(self.0, self.1);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
     }
 
     #[inline(always)]
