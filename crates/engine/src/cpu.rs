@@ -1,6 +1,5 @@
 //! The CPU device: every kernel is the one of `luthier_kernels`, on slices.
 
-use std::collections::TryReserveError;
 use std::sync::Arc;
 
 use luthier_kernels as kernels;
@@ -89,7 +88,7 @@ impl Backend for Cpu {
         }
     }
 
-    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError> {
+    fn reserve(&self, bytes: usize) -> std::io::Result<()> {
         self.pool.reserve(bytes)
     }
 

@@ -3,7 +3,6 @@
 //! A [`Backend`] allocates [`Buffer`]s and runs about thirty kernels on [`View`]s of them. Sizes are checked by the
 //! kernels; a wrong size is a bug of ours and panics with both numbers.
 
-use std::collections::TryReserveError;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -215,7 +214,7 @@ pub trait Backend: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// When the system does not have so much.
-    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError>;
+    fn reserve(&self, bytes: usize) -> std::io::Result<()>;
     /// Gives memory that is free back to the system, before something else than training needs it.
     fn release(&self);
     fn memory(&self) -> Memory;

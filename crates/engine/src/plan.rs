@@ -1,6 +1,5 @@
 //! The counting device: runs a model on shapes alone and counts bytes and operations, in the code that trains.
 
-use std::collections::TryReserveError;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -68,7 +67,7 @@ impl Backend for Plan {
         vec![0.0; from.len()]
     }
 
-    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError> {
+    fn reserve(&self, bytes: usize) -> std::io::Result<()> {
         self.books.reserve(bytes);
         Ok(())
     }

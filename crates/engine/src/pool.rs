@@ -82,7 +82,7 @@ impl Pool {
     ///
     /// # Errors
     /// When the system does not have so much.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<(), std::collections::TryReserveError> {
+    pub(crate) fn reserve(&self, bytes: usize) -> std::io::Result<()> {
         self.arena.reserve(bytes.div_ceil(4))
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What a kernel computes and moves is asked of the counting device, so that a profile and a plan agree.
 
-use std::collections::{BTreeMap, TryReserveError};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -246,7 +246,7 @@ impl Backend for Profiled {
         self.inner.name()
     }
 
-    fn reserve(&self, bytes: usize) -> Result<(), TryReserveError> {
+    fn reserve(&self, bytes: usize) -> std::io::Result<()> {
         self.inner.reserve(bytes)
     }
 

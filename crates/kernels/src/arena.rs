@@ -5,12 +5,18 @@
 //! holds it. So rows of changing length leave few gaps, and how much memory a sequence of blocks needs follows from their
 //! lengths alone: [`Places`] is the bookkeeping without the memory.
 
-use std::collections::{BTreeMap, TryReserveError};
+use std::collections::BTreeMap;
+use std::io;
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use memmap2::MmapMut;
+
 /// Numbers of a cache line of 64 bytes, at which every block begins.
 const LINE: usize = 16;
+
+/// Numbers of a huge page of 2 MiB.
+const HUGE_PAGE: usize = 1 << 19;
 
 /// Numbers of a stretch that nobody asked to be longer: 64 MB, of which the system gives what is touched.
 const STRETCH: usize = 1 << 24;
@@ -133,7 +139,8 @@ pub struct Arena {
 #[derive(Debug, Default)]
 struct State {
     places: Places,
-    memory: Vec<Arc<Memory>>,
+    /// `None` for a stretch that was given back.
+    memory: Vec<Option<Arc<Memory>>>,
 }
 
 impl Arena {
@@ -144,9 +151,13 @@ impl Arena {
         let place = state.places.take(len);
         if place.stretch == state.memory.len() {
             let stretch = state.places.stretches[place.stretch].len;
-            state.memory.push(Arc::new(Memory::of(vec![0.0; stretch + LINE])));
+            let memory = Memory::new(stretch);
+            let memory =
+                memory.unwrap_or_else(|error| panic!("the system gives no memory for {stretch} numbers: {error}"));
+            state.memory.push(Some(Arc::new(memory)));
         }
-        let memory = Arc::clone(&state.memory[place.stretch]);
+        let memory = state.memory[place.stretch].as_ref().expect("nothing is lent of a stretch that was given back");
+        let memory = Arc::clone(memory);
         Lent { memory, place, len, arena: Arc::clone(self) }
     }
 
@@ -154,17 +165,15 @@ impl Arena {
     ///
     /// # Errors
     /// When the system does not have so much.
-    pub fn reserve(&self, len: usize) -> Result<(), TryReserveError> {
+    pub fn reserve(&self, len: usize) -> io::Result<()> {
         if len == 0 {
             return Ok(());
         }
-        let mut data = Vec::new();
-        data.try_reserve_exact(len + LINE)?;
-        data.resize(len + LINE, 0.0);
+        let memory = Memory::touched(len)?;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let stretch = state.places.begin(len);
         state.places.stretches[stretch].touched = len;
-        state.memory.push(Arc::new(Memory::of(data)));
+        state.memory.push(Some(Arc::new(memory)));
         Ok(())
     }
 
@@ -172,7 +181,7 @@ impl Arena {
     pub fn release(&self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         for index in state.places.end_unused() {
-            state.memory[index] = Arc::new(Memory::of(Vec::new()));
+            state.memory[index] = None;
         }
     }
 
@@ -182,22 +191,37 @@ impl Arena {
     }
 }
 
-/// The memory of a stretch. It is read and written through the blocks that are lent of it.
+/// The memory of a stretch: zeroed pages of the system, huge ones where it has them, which come when they are first touched.
+/// It is read and written through the blocks that are lent of it.
 #[derive(Debug)]
 struct Memory {
+    /// In `pages`, where the first huge page begins.
     start: NonNull<f32>,
-    len: usize,
+    _pages: MmapMut,
 }
 
 impl Memory {
-    fn of(data: Vec<f32>) -> Self {
-        let data = Box::leak(data.into_boxed_slice());
-        Self { len: data.len(), start: NonNull::from(data).cast() }
+    /// Room for `len` numbers.
+    fn new(len: usize) -> io::Result<Self> {
+        // A page more than asked for, so that one begins in it.
+        let bytes = len.checked_add(HUGE_PAGE).and_then(|numbers| numbers.checked_mul(size_of::<f32>()));
+        let mut pages = MmapMut::map_anon(bytes.ok_or(io::ErrorKind::OutOfMemory)?)?;
+        #[cfg(target_os = "linux")]
+        // Without huge pages the ordinary ones do.
+        let _ = pages.advise(memmap2::Advice::HugePage);
+        let start = pages.as_mut_ptr();
+        let start = start.wrapping_add(start.align_offset(HUGE_PAGE * size_of::<f32>()));
+        Ok(Self { start: NonNull::new(start.cast()).expect("a mapping does not begin at zero"), _pages: pages })
     }
 
-    /// How many numbers lie before the first cache line that begins in the memory, where places count from.
-    fn offset(&self) -> usize {
-        self.start.align_offset(LINE * size_of::<f32>()).min(LINE)
+    /// The same, all of it given by the system now.
+    fn touched(len: usize) -> io::Result<Self> {
+        let memory = Self::new(len)?;
+        #[allow(unsafe_code)]
+        // SAFETY: `new` has made room for `len` numbers behind `start`, and nobody else knows of them yet.
+        let numbers = unsafe { std::slice::from_raw_parts_mut(memory.start.as_ptr(), len) };
+        numbers.fill(0.0);
+        Ok(memory)
     }
 }
 
@@ -208,15 +232,6 @@ unsafe impl Send for Memory {}
 #[allow(unsafe_code)]
 // SAFETY: as above; a shared `Memory` alone gives access to no number.
 unsafe impl Sync for Memory {}
-
-impl Drop for Memory {
-    #[allow(unsafe_code)]
-    fn drop(&mut self) {
-        let data = NonNull::slice_from_raw_parts(self.start, self.len);
-        // SAFETY: `of` leaked a box of this length there; every `Lent`, which holds the memory, is gone.
-        drop(unsafe { Box::from_raw(data.as_ptr()) });
-    }
-}
 
 /// Numbers on loan from an [`Arena`]; dropping them gives them back.
 #[derive(Debug)]
@@ -251,12 +266,12 @@ impl Lent {
     }
 
     /// The first of its numbers. `Places` lends no number twice, so as long as this `Lent` lives the `len` numbers from
-    /// here on are its own; they were all written when the memory was made.
+    /// here on are its own; they are zeros from the system or were written since.
     fn start(&self) -> NonNull<f32> {
         #[allow(unsafe_code)]
-        // SAFETY: a place ends within its stretch, whose memory has room for the stretch and the offset.
+        // SAFETY: a place ends within its stretch, whose memory has room for all of it.
         unsafe {
-            self.memory.start.add(self.memory.offset() + self.place.start)
+            self.memory.start.add(self.place.start)
         }
     }
 }
