@@ -22,12 +22,15 @@ pub fn parallelism() -> usize {
     rayon::current_num_threads()
 }
 
+/// The stack of a thread of the pool: what the main thread of a program usually has, as programs run in it ([`inside`]).
+const STACK: usize = 8 << 20;
+
 /// Chooses the number of threads; 0 means one per core. To be called once, at start-up.
 ///
 /// # Errors
 /// When the pool runs already.
 pub fn set(threads: usize) -> Result<(), ThreadsStarted> {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build_global().map_err(|_| ThreadsStarted)
+    rayon::ThreadPoolBuilder::new().num_threads(threads).stack_size(STACK).build_global().map_err(|_| ThreadsStarted)
 }
 
 /// Calls `f` on a thread of the pool. Work that consists of many short kernels, as decoding does, belongs in here: from

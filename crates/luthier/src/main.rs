@@ -43,28 +43,31 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let done = start_threads(cli.threads).and_then(|()| match cli.command {
-        Command::Run(args) => cmd::run::run(&args),
-        Command::Train(args) => cmd::train::run(&args),
-        Command::Plan(args) => cmd::plan::run(&args),
-        Command::Generate(args) => cmd::generate::run(&args),
-        Command::Score(args) => cmd::score::run(&args),
-        Command::Evaluate(args) => cmd::evaluate::run(&args),
-        Command::Inspect(args) => cmd::inspect::run(&args),
-        Command::Report(args) => cmd::report::run(&args),
-        Command::Doctor(args) => cmd::doctor::run(&args),
-        Command::Recipe(args) => cmd::recipe::run(&args),
-    });
+    let done = start_threads(cli.threads).and_then(|()| luthier_engine::threads::inside(|| run(&cli.command)));
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
 }
 
+fn run(command: &Command) -> Result<(), cmd::Failure> {
+    match command {
+        Command::Run(args) => cmd::run::run(args),
+        Command::Train(args) => cmd::train::run(args),
+        Command::Plan(args) => cmd::plan::run(args),
+        Command::Generate(args) => cmd::generate::run(args),
+        Command::Score(args) => cmd::score::run(args),
+        Command::Evaluate(args) => cmd::evaluate::run(args),
+        Command::Inspect(args) => cmd::inspect::run(args),
+        Command::Report(args) => cmd::report::run(args),
+        Command::Doctor(args) => cmd::doctor::run(args),
+        Command::Recipe(args) => cmd::recipe::run(args),
+    }
+}
+
 fn start_threads(threads: Option<usize>) -> Result<(), cmd::Failure> {
-    let Some(threads) = threads else { return Ok(()) };
-    if threads == 0 {
+    if threads == Some(0) {
         return Err(cmd::Failure::input("--threads must be at least 1"));
     }
-    luthier_engine::threads::set(threads).map_err(cmd::Failure::run)
+    luthier_engine::threads::set(threads.unwrap_or(0)).map_err(cmd::Failure::run)
 }
