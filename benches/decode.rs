@@ -20,6 +20,10 @@ const NEW: usize = 64;
 const CASES: [(&str, usize, usize); 3] = [("greedy1", 1, 1), ("beam4", 1, 4), ("greedy8", 8, 1)];
 
 fn main() {
+    luthier_engine::threads::inside(measure);
+}
+
+fn measure() {
     let mut args = std::env::args().skip(1);
     let folder = args.next().expect("usage: decode MODEL [CASE,... [REPEAT]]");
     let wanted = args.next().unwrap_or_else(|| CASES.map(|(name, ..)| name).join(","));

@@ -41,6 +41,7 @@ base  = "{(arguments.models / model).resolve()}"
 {store}
 [train]
 method        = "{method}"
+recompute     = "cheap"
 {lora}epochs        = 1
 rows_per_step = {ROWS_PER_STEP}
 learning_rate = 2e-4
@@ -86,14 +87,20 @@ def luthier(arguments, case, store, *options):
     return found
 
 
+def sides(arguments, case):
+    return [side for side in ("peer", *CASES[case][4]) if not arguments.sides or side in arguments.sides]
+
+
 def measure(arguments, book):
     for case in arguments.cases or CASES:
-        stores = CASES[case][4]
-        wanted = [side for side in ("peer", *stores) if not arguments.sides or side in arguments.sides]
         for pair in range(1, arguments.pairs + 1):
-            for side in wanted:
+            for side in sides(arguments, case):
                 once = (lambda: peer(arguments, case)) if side == "peer" else (lambda: luthier(arguments, case, side))
                 book.once("train", case, side, pair, once)
-        # Counts the operations of the products; the profiled run itself is not timed.
-        for store in (store for store in stores if store in wanted):
+
+
+def count(arguments, book):
+    """The operations of the products, from a run with --profile: not timed, so it may run on a busy machine."""
+    for case in arguments.cases or CASES:
+        for store in (side for side in sides(arguments, case) if side != "peer"):
             book.once("operations", case, store, 1, lambda: luthier(arguments, case, store, "--profile"))
