@@ -13,15 +13,15 @@ SHORT, LONG = 'ntu-adl2023-hw3/train.json', 'stanford-alpaca/alpaca_data.json'
 # name: model, data, rows, steps, [model], [train]
 RECIPES = {
     'pocket-lora': ('pocket', SHORT, 64, 3, '', 'method = "lora"\nrows_per_step = 16'),
-    'pocket-full': ('pocket', LONG, 96, 3, '', 'method = "full"\nrows_per_step = 32'),
     'pocket-full-8k': ('pocket', LONG, 400, 2, '', 'method = "full"\nrows_per_step = 128\nmicro_batch_tokens = 8192'),
-    'smol-lora': ('smol135', SHORT, 64, 2, '', 'method = "lora"\nrows_per_step = 16'),
-    'smol-lora-long': ('smol135', LONG, 64, 2, '', 'method = "lora"\nlora = { rank = 64 }\nrows_per_step = 16'),
+    'smol-lora-int8': ('smol135', SHORT, 64, 2, 'store = "int8"', 'method = "lora"\nrows_per_step = 16'),
+    'smol-lora-block': ('smol135', LONG, 64, 2, '', 'method = "lora"\nlora = { rank = 64 }\nrows_per_step = 16\nrecompute = "block"'),
     'smol-full': ('smol135', SHORT, 64, 2, '', 'method = "full"\nrows_per_step = 8'),
     'smol-full-512': ('smol135', LONG, 64, 2, '', 'method = "full"\nrows_per_step = 16\nmicro_batch_tokens = 512'),
     'qwen-lora': ('qwen05', SHORT, 64, 2, '', 'method = "lora"\nrows_per_step = 8'),
     'qwen-lora-long': ('qwen05', LONG, 64, 2, '', 'method = "lora"\nrows_per_step = 8'),
-    'qwen-lora-512': ('qwen05', LONG, 64, 2, '', 'method = "lora"\nrows_per_step = 8\nmicro_batch_tokens = 512'),
+    'qwen-bf16-512': ('qwen05', LONG, 64, 2, 'store = "bf16"', 'method = "lora"\nrows_per_step = 8\nmicro_batch_tokens = 512'),
+    'qwen-nf4-cheap': ('qwen05', LONG, 64, 2, 'store = "nf4"', 'method = "lora"\nrows_per_step = 8\nrecompute = "cheap"'),
 }
 
 

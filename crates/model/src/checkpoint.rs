@@ -298,6 +298,8 @@ impl TensorFile {
                 take_bytes(part.as_slice());
                 part.let_go();
             }
+            // Around a page that is looked at the system maps others: some behind, of pieces that went already.
+            mapped.let_go();
             return Ok(());
         }
         let mut file = File::open(&self.path)?;
