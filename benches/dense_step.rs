@@ -12,7 +12,7 @@ use luthier_engine::{Device, Grads};
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::peak_memory_bytes;
 use luthier_train::optimiser::Optimiser;
-use luthier_train::recipe::{Adam, RecomputeName};
+use luthier_train::recipe::{Adam, AdamState, RecomputeName};
 use luthier_train::{Batch, TrainingRow};
 use serde_json::json;
 
@@ -51,7 +51,7 @@ fn main() {
         })
         .collect();
     let packed = Batch { recompute: recompute.into(), ..Batch::pack(&rows) };
-    let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 };
+    let adam = Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, state: AdamState::F32 };
     let mut optimiser = Optimiser::new(model.device(), &model.params, adam, 0.01);
     let mut grads = Grads::zeros(model.device(), &model.params);
     let mut seconds = Vec::new();

@@ -270,4 +270,15 @@ impl Backend for Cpu {
     fn adamw(&self, w: ViewMut<'_>, g: View<'_>, m: ViewMut<'_>, v: ViewMut<'_>, options: &AdamW) {
         kernels::adamw::adamw(write(w), read(&g), write(m), write(v), options);
     }
+
+    fn adamw_8bit(
+        &self,
+        w: ViewMut<'_>,
+        g: View<'_>,
+        codes: [ViewMut<'_>; 2],
+        scales: [ViewMut<'_>; 2],
+        options: &AdamW,
+    ) {
+        kernels::adamw_8bit(write(w), read(&g), codes.map(write), scales.map(write), options);
+    }
 }

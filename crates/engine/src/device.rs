@@ -292,6 +292,15 @@ pub trait Backend: fmt::Debug + Send + Sync {
         dv: ViewMut<'_>,
     );
     fn adamw(&self, w: ViewMut<'_>, g: View<'_>, m: ViewMut<'_>, v: ViewMut<'_>, options: &AdamW);
+    /// Codes and scales of first and second moment, of the lengths that the kernel's `lengths` gives.
+    fn adamw_8bit(
+        &self,
+        w: ViewMut<'_>,
+        g: View<'_>,
+        codes: [ViewMut<'_>; 2],
+        scales: [ViewMut<'_>; 2],
+        options: &AdamW,
+    );
 }
 
 /// What the forward of attention leaves for its backward.

@@ -25,6 +25,7 @@ mod tensor;
 
 pub use device::{AttentionForward, Backend, Buffer, Device, Memory, View, ViewMut, Work};
 pub use luthier_kernels::adamw::AdamW;
+pub use luthier_kernels::adamw_8bit::lengths as eight_bit_lengths;
 pub use luthier_kernels::attention::{AttentionShape, Segment};
 pub use luthier_kernels::instruction_set;
 pub use luthier_kernels::matmul::MatMul;

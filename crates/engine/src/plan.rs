@@ -222,4 +222,9 @@ impl Backend for Plan {
     fn adamw(&self, w: ViewMut<'_>, _: View<'_>, _: ViewMut<'_>, _: ViewMut<'_>, _: &AdamW) {
         self.rows(7 * w.len());
     }
+
+    fn adamw_8bit(&self, w: ViewMut<'_>, _: View<'_>, codes: [ViewMut<'_>; 2], scales: [ViewMut<'_>; 2], _: &AdamW) {
+        let state: usize = codes.iter().chain(&scales).map(ViewMut::len).sum();
+        self.rows(3 * w.len() + 2 * state);
+    }
 }

@@ -210,6 +210,7 @@ again! {
     View<'a> => View<'s>, view => view.clone();
     ViewMut<'a> => ViewMut<'s>, view => view.reborrow();
     Option<ViewMut<'a>> => Option<ViewMut<'s>>, view => view.as_mut().map(ViewMut::reborrow);
+    [ViewMut<'a>; 2] => [ViewMut<'s>; 2], views => views.each_mut().map(|view| view.reborrow());
     AttentionForward<'a> => AttentionForward<'s>, forward => forward.clone();
     &'a [u32] => &'s [u32], slice => slice;
     &'a [Segment] => &'s [Segment], slice => slice;
@@ -352,6 +353,13 @@ impl Backend for Profiled {
             dv: ViewMut<'_>,
         );
         fn adamw(w: ViewMut<'_>, g: View<'_>, m: ViewMut<'_>, v: ViewMut<'_>, options: &AdamW);
+        fn adamw_8bit(
+            w: ViewMut<'_>,
+            g: View<'_>,
+            codes: [ViewMut<'_>; 2],
+            scales: [ViewMut<'_>; 2],
+            options: &AdamW,
+        );
     }
 }
 

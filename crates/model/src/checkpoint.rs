@@ -190,6 +190,27 @@ impl Tensors {
         Ok(packed)
     }
 
+    /// The bytes of a tensor that was saved as [`SaveDtype::Bytes`]: in the bits of each number four, the first lowest.
+    ///
+    /// # Errors
+    /// When it is missing, of another shape or type, or unreadable.
+    pub fn read_bytes(&self, name: &str, expected: &[usize]) -> Result<Vec<f32>, ModelError> {
+        let (file, info) = self.find(name, expected)?;
+        if info.dtype != Dtype::U8 {
+            let why = format!("tensor \"{name}\" is stored as {:?}, where U8 is needed", info.dtype);
+            return Err(ModelError::broken(&file.path, why));
+        }
+        let (start, end) = info.data_offsets;
+        let from_file = || -> io::Result<Vec<u8>> {
+            let (mut open, mut bytes) = (File::open(&file.path)?, vec![0; end - start]);
+            open.seek(SeekFrom::Start(file.data_start + start as u64))?;
+            open.read_exact(&mut bytes)?;
+            Ok(bytes)
+        };
+        let bytes = from_file().map_err(ModelError::read(&file.path))?;
+        Ok(bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect())
+    }
+
     /// Hands on the numbers, checked, `piece` at a time.
     fn in_pieces(
         &self,
@@ -383,6 +404,8 @@ pub enum SaveDtype {
     Bf16,
     /// 2 bytes, more digits, less range.
     F16,
+    /// Of no weight, but of states in eight bits: the bits of each number are four bytes, which the shape counts.
+    Bytes,
 }
 
 impl SaveDtype {
@@ -392,6 +415,7 @@ impl SaveDtype {
             Self::F32 => "float32",
             Self::Bf16 => "bfloat16",
             Self::F16 => "float16",
+            Self::Bytes => "uint8",
         }
     }
 }
@@ -413,6 +437,7 @@ impl Saved<'_> {
             SaveDtype::F32 => Dtype::F32,
             SaveDtype::Bf16 => Dtype::BF16,
             SaveDtype::F16 => Dtype::F16,
+            SaveDtype::Bytes => Dtype::U8,
         }
     }
 
@@ -422,7 +447,7 @@ impl Saved<'_> {
 
     fn write(&self, file: &mut impl Write) -> io::Result<()> {
         let encode: fn(&[f32], &mut Vec<u8>) = match self.dtype {
-            SaveDtype::F32 => |data, to| to.extend(data.iter().flat_map(|x| x.to_le_bytes())),
+            SaveDtype::F32 | SaveDtype::Bytes => |data, to| to.extend(data.iter().flat_map(|x| x.to_le_bytes())),
             SaveDtype::Bf16 => |data, to| to.extend(data.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes())),
             SaveDtype::F16 => |data, to| to.extend(data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes())),
         };

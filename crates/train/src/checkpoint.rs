@@ -10,7 +10,7 @@ use luthier_model::checkpoint::{SaveDtype, Saved, Tensors, write_safetensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
-use crate::optimiser::Optimiser;
+use crate::optimiser::{Content, Optimiser};
 
 const WEIGHTS: &str = "trained.safetensors";
 const MOMENTS: &str = "optimiser.safetensors";
@@ -54,7 +54,7 @@ impl Checkpoints {
             return Ok(());
         }
         luthier_files::write_folder_aside(&path, |aside| {
-            let weights = params.trainable().map(|(_, param)| (param.name.clone(), &param.tensor));
+            let weights = params.trainable().map(|(_, param)| (param.name.clone(), Content::Numbers, &param.tensor));
             save(&aside.join(WEIGHTS), weights)?;
             save(&aside.join(MOMENTS), optimiser.state())?;
             let text = serde_json::to_string_pretty(state).expect("numbers and a hash");
@@ -93,11 +93,11 @@ impl Checkpoints {
         for id in ids {
             let param = params.get_mut(id);
             let name = param.name.clone();
-            fill(&weights, &name, &mut param.tensor).map_err(|error| damaged(&error))?;
+            fill(&weights, &name, Content::Numbers, &mut param.tensor).map_err(|error| damaged(&error))?;
         }
         let moments = Tensors::of_file(&path.join(MOMENTS)).map_err(|error| damaged(&error))?;
-        for (name, tensor) in optimiser.state_mut() {
-            fill(&moments, &name, tensor).map_err(|error| damaged(&error))?;
+        for (name, content, tensor) in optimiser.state_mut() {
+            fill(&moments, &name, content, tensor).map_err(|error| damaged(&error))?;
         }
         Ok(Some(state))
     }
@@ -130,15 +130,31 @@ impl Checkpoints {
     }
 }
 
-fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, &'a Tensor)>) -> io::Result<()> {
-    let tensors = tensors.map(|(name, tensor)| {
-        (name, Saved { shape: vec![tensor.rows(), tensor.cols()], dtype: SaveDtype::F32, tensor })
+fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, Content, &'a Tensor)>) -> io::Result<()> {
+    let tensors = tensors.map(|(name, content, tensor)| {
+        let dtype = match content {
+            Content::Numbers => SaveDtype::F32,
+            Content::Bytes => SaveDtype::Bytes,
+        };
+        (name, Saved { shape: shape(content, tensor), dtype, tensor })
     });
     write_safetensors(path, tensors.collect()).map_err(io::Error::other)
 }
 
-fn fill(from: &Tensors, name: &str, tensor: &mut Tensor) -> Result<(), ModelError> {
-    let data = from.read(name, &[tensor.rows(), tensor.cols()])?;
+/// As the file counts: numbers, or bytes.
+fn shape(content: Content, tensor: &Tensor) -> Vec<usize> {
+    match content {
+        Content::Numbers => vec![tensor.rows(), tensor.cols()],
+        Content::Bytes => vec![tensor.rows() * tensor.cols() * size_of::<f32>()],
+    }
+}
+
+fn fill(from: &Tensors, name: &str, content: Content, tensor: &mut Tensor) -> Result<(), ModelError> {
+    let shape = shape(content, tensor);
+    let data = match content {
+        Content::Numbers => from.read(name, &shape)?,
+        Content::Bytes => from.read_bytes(name, &shape)?,
+    };
     *tensor = Tensor::of(tensor.device(), tensor.rows(), tensor.cols(), Numbers::Owned(data));
     Ok(())
 }

@@ -11,7 +11,7 @@ use luthier_model::checkpoint::Tensors;
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::{HeldOutMetrics, StepMetrics};
 use luthier_train::recipe::{
-    Adam, Amount, Checkpoint, Length, Method, RecomputeName, ScheduleKind, ScheduleRecipe, StepSize, Train,
+    Adam, AdamState, Amount, Checkpoint, Length, Method, RecomputeName, ScheduleKind, ScheduleRecipe, StepSize, Train,
     TrainEvaluate,
 };
 use luthier_train::{Run, Task, TrainingRow, Watch, mean_loss, train};
@@ -56,7 +56,12 @@ fn options(args: &Value) -> Train {
         recompute: RecomputeName::None,
         learning_rate: number("learning_rate"),
         weight_decay: number("weight_decay"),
-        adam: Adam { beta1: number("adam_beta1"), beta2: number("adam_beta2"), eps: number("adam_epsilon") },
+        adam: Adam {
+            beta1: number("adam_beta1"),
+            beta2: number("adam_beta2"),
+            eps: number("adam_epsilon"),
+            state: AdamState::F32,
+        },
         max_grad_norm: number("max_grad_norm"),
         schedule: ScheduleRecipe { kind, warmup: Amount::Count(number("warmup_steps") as usize) },
         checkpoint: Checkpoint { every: 0, keep: 1 },

@@ -171,6 +171,15 @@ choice! {
     }
 }
 choice! {
+    /// How the optimiser's running means are held in memory.
+    AdamState {
+        /// 8 bytes for each trained number.
+        F32 = "f32",
+        /// 2 bytes for each, and scales.
+        EightBit = "8bit",
+    }
+}
+choice! {
     /// The course of the learning rate after the warm-up.
     ScheduleKind {
         /// Stays at its peak.

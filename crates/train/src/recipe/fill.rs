@@ -266,6 +266,7 @@ fn train(written: &Written, folder: &Path) -> Train {
             beta1: get!(written.number("train.adam.beta1")),
             beta2: get!(written.number("train.adam.beta2")),
             eps: get!(written.number("train.adam.eps")),
+            state: get!(written as AdamState, "train.adam.state"),
         },
         max_grad_norm: get!(written.number("train.max_grad_norm")),
         schedule: ScheduleRecipe {

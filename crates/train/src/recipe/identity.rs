@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::resolved::ResolvedRecipe;
+use super::resolved::{AdamState, ResolvedRecipe};
 
 impl ResolvedRecipe {
     /// The recipe as a TOML file with every default written out; parsing it gives the same recipe, wherever it is put.
@@ -29,6 +29,12 @@ impl ResolvedRecipe {
             train.shift_remove("checkpoint");
             train.shift_remove("evaluate");
             train.shift_remove("recompute");
+            // The only one there was: runs that began then go on.
+            if self.train.adam.state == AdamState::F32
+                && let Some(adam) = train["adam"].as_object_mut()
+            {
+                adam.shift_remove("state");
+            }
         }
         serde_json::json!({
             "seed": self.seed,

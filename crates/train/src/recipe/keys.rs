@@ -149,6 +149,7 @@ pub static KEYS: &[KeySpec] = &[
     key("train.adam.beta1", number(Interval::BELOW_ONE, "0.9"), Value("0.9"), "Decay of the mean of gradients.").known_as(&["adam_beta1"]),
     key("train.adam.beta2", number(Interval::BELOW_ONE, "0.999"), Value("0.999"), "Decay of the mean of their squares.").known_as(&["adam_beta2"]),
     key("train.adam.eps", number(Interval::POSITIVE, "1e-8"), Value("1e-8"), "Added to the root of the mean of squares.").known_as(&["adam_epsilon", "epsilon"]),
+    key("train.adam.state", one_of(AdamState::NAMES), Value("\"f32\""), "How both means are held: 8bit takes a quarter of the memory and codes each block of 256 by its greatest (arXiv 2110.02861); weights of fewer than 4096 numbers keep f32.").known_as(&["optim", "optimizer", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw_8bit"]),
     key("train.max_grad_norm", number(Interval::POSITIVE, "1.0"), Value("1.0"), "Gradients are scaled down to this norm over all trained weights.").known_as(&["clip", "grad_clip", "gradient_clipping"]),
     key("train.schedule", Kind::Table, Nothing, "The course of the learning rate."),
     key("train.schedule.kind", one_of(ScheduleKind::NAMES), Value("\"linear\""), "The course after the warm-up.").known_as(&["lr_scheduler_type"]),

@@ -43,7 +43,7 @@ micro_batch_tokens = 512
 recompute = "block"
 learning_rate = 1e-3
 weight_decay = 0.01
-adam = { beta1 = 0.8, beta2 = 0.99, eps = 1e-6 }
+adam = { beta1 = 0.8, beta2 = 0.99, eps = 1e-6, state = "8bit" }
 max_grad_norm = 0.5
 schedule = { kind = "cosine", warmup = 0.03 }
 checkpoint = { every = 10, keep = 3 }
@@ -111,7 +111,7 @@ fn a_minimal_recipe_gets_every_default() {
     assert_eq!((lora.rank, lora.alpha, &lora.targets), (Some(8), Some(16.0), &Some(Targets::AllLinear)));
     assert_eq!((recipe.train.length, recipe.train.step_size), (Length::Epochs(3.0), StepSize::Rows(32)));
     assert_eq!((recipe.train.learning_rate, recipe.train.max_grad_norm), (2e-4, 1.0));
-    assert_eq!(recipe.train.adam, Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8 });
+    assert_eq!(recipe.train.adam, Adam { beta1: 0.9, beta2: 0.999, eps: 1e-8, state: AdamState::F32 });
     assert_eq!(recipe.train.evaluate, TrainEvaluate { every: 0, rows: 200 });
     assert_eq!(recipe.evaluate.strategies[0].name, "greedy");
     assert_eq!(recipe.evaluate.systems, [System::Base, System::Tuned]);
@@ -226,7 +226,9 @@ fn the_training_hash_changes_with_what_decides_the_weights_and_with_nothing_else
     };
     let base = hashes(ADAPTER);
     assert_eq!(base.0.len(), 64);
-    for (from, to) in [("seed = 7", "seed = 8"), ("1e-3", "2e-3"), ("a.json", "b.json"), ("rank = 4", "rank = 5")] {
+    for (from, to) in
+        [("seed = 7", "seed = 8"), ("1e-3", "2e-3"), ("a.json", "b.json"), ("rank = 4", "rank = 5"), ("8bit", "f32")]
+    {
         let other = hashes(&ADAPTER.replace(from, to));
         assert!(other.0 != base.0 && other.1 != base.1, "{to}");
     }

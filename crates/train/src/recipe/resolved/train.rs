@@ -4,7 +4,7 @@ use luthier_engine::Recompute;
 use serde::Serialize;
 use serde::ser::Serializer;
 
-use super::{Amount, RecipePath, RecomputeName, ScheduleKind};
+use super::{AdamState, Amount, RecipePath, RecomputeName, ScheduleKind};
 
 /// `[train]`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -128,6 +128,8 @@ pub struct Adam {
     pub beta2: f64,
     /// Added to the root.
     pub eps: f64,
+    /// How both means are held.
+    pub state: AdamState,
 }
 
 /// `train.schedule`.
