@@ -65,6 +65,11 @@ impl MatMul {
         Self { alpha, ..self }
     }
 
+    /// Whether a product through `gemm` is to stay on its thread.
+    pub(crate) fn is_small(&self) -> bool {
+        self.m.saturating_mul(self.n).saturating_mul(self.k) < WORTH_THREADS
+    }
+
     pub(crate) fn check(&self, a: usize, b: usize, c: usize) {
         let reach = |rows: usize, columns: usize, (row, column): (usize, usize)| {
             if rows == 0 || columns == 0 { 0 } else { (rows - 1) * row + (columns - 1) * column + 1 }
@@ -117,8 +122,7 @@ fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
 
 /// `spec` must have passed [`MatMul::check`].
 fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
-    let parallelism = if threads == 1 || small { Parallelism::None } else { Parallelism::Rayon(threads) };
+    let parallelism = if threads == 1 || spec.is_small() { Parallelism::None } else { Parallelism::Rayon(threads) };
     // SAFETY: the caller has checked that `c` holds the output, and it is borrowed alone.
     #[allow(unsafe_code)]
     unsafe {

@@ -200,15 +200,10 @@ impl Tensors {
             let why = format!("tensor \"{name}\" is stored as {:?}, where U8 is needed", info.dtype);
             return Err(ModelError::broken(&file.path, why));
         }
-        let (start, end) = info.data_offsets;
-        let from_file = || -> io::Result<Vec<u8>> {
-            let (mut open, mut bytes) = (File::open(&file.path)?, vec![0; end - start]);
-            open.seek(SeekFrom::Start(file.data_start + start as u64))?;
-            open.read_exact(&mut bytes)?;
-            Ok(bytes)
-        };
-        let bytes = from_file().map_err(ModelError::read(&file.path))?;
-        Ok(bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)).collect())
+        let mut data = Vec::with_capacity((info.data_offsets.1 - info.data_offsets.0) / size_of::<f32>());
+        file.in_pieces(info, PIECE, decode_f32, &mut |piece| data.extend_from_slice(piece))
+            .map_err(ModelError::read(&file.path))?;
+        Ok(data)
     }
 
     /// Hands on the numbers, checked, `piece` at a time.
@@ -288,11 +283,15 @@ type Decode = fn(&[u8], &mut Vec<f32>);
 
 fn decoder(dtype: Dtype) -> Option<Decode> {
     Some(match dtype {
-        Dtype::F32 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
+        Dtype::F32 => decode_f32,
         Dtype::BF16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| bf16::from_le_bytes(b).to_f32())),
         Dtype::F16 => |bytes, to| to.extend(bytes.as_chunks().0.iter().map(|&b| f16::from_le_bytes(b).to_f32())),
         _ => return None,
     })
+}
+
+fn decode_f32(bytes: &[u8], to: &mut Vec<f32>) {
+    to.extend(bytes.as_chunks().0.iter().map(|&four| f32::from_le_bytes(four)));
 }
 
 impl TensorFile {

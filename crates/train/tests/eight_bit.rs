@@ -1,24 +1,15 @@
 //! Training with the optimiser's moments in eight bits: nearly the same losses, and the same bytes after a stop.
 
+mod watch;
+
 use std::path::Path;
 
 use luthier_engine::Device;
 use luthier_model::Model;
-use luthier_train::meter::{HeldOutMetrics, StepMetrics};
 use luthier_train::recipe::{AdamState, Recipe, Train};
-use luthier_train::{Run, Task, TrainingRow, Watch, train};
+use luthier_train::{Run, Task, TrainingRow, train};
 use serde_json::json;
-
-#[derive(Default)]
-struct Losses(Vec<f64>);
-
-impl Watch for Losses {
-    fn start(&mut self, _: usize, _: usize) {}
-    fn step(&mut self, metrics: &StepMetrics) {
-        self.0.push(metrics.loss);
-    }
-    fn held_out(&mut self, _: &HeldOutMetrics) {}
-}
+use watch::Steps;
 
 fn options(state: AdamState) -> Train {
     let text = format!(
@@ -55,9 +46,9 @@ fn run(dir: &Path, state: AdamState) -> Vec<f64> {
     let (rows, options) = (rows(), options(state));
     let task = Task { options: &options, rows: &rows, seed: 1, shuffle: Some(3) };
     let run = Run { task, held_out: &[], dir, training_hash: "one" };
-    let mut losses = Losses::default();
-    train(&mut model, &run, &mut losses).unwrap();
-    losses.0
+    let mut steps = Steps::default();
+    train(&mut model, &run, &mut steps).unwrap();
+    steps.0.iter().map(|step| step.loss).collect()
 }
 
 #[test]

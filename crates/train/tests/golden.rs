@@ -3,32 +3,22 @@
 
 #![allow(clippy::print_stdout, reason = "says how close the weights came")]
 
+mod watch;
+
 use std::path::Path;
 
 use luthier_engine::Device;
 use luthier_fixtures::{ids, json, repository, shared_for};
 use luthier_model::checkpoint::Tensors;
 use luthier_model::{LoraOptions, Model, Targets};
-use luthier_train::meter::{HeldOutMetrics, StepMetrics};
+use luthier_train::meter::StepMetrics;
 use luthier_train::recipe::{
     Adam, AdamState, Amount, Checkpoint, Length, Method, RecomputeName, ScheduleKind, ScheduleRecipe, StepSize, Train,
     TrainEvaluate,
 };
-use luthier_train::{Run, Task, TrainingRow, Watch, mean_loss, train};
+use luthier_train::{Run, Task, TrainingRow, mean_loss, train};
 use serde_json::Value;
-
-#[derive(Default)]
-struct Steps(Vec<StepMetrics>);
-
-impl Watch for Steps {
-    fn start(&mut self, _: usize, _: usize) {}
-
-    fn step(&mut self, metrics: &StepMetrics) {
-        self.0.push(*metrics);
-    }
-
-    fn held_out(&mut self, _: &HeldOutMetrics) {}
-}
+use watch::Steps;
 
 fn rows(list: &Value) -> Vec<TrainingRow> {
     let row = |row: &Value| TrainingRow {

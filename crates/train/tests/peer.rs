@@ -1,25 +1,15 @@
 //! A recipe against a fine-tuning script of the Python stack on the same rows: same tokens, same labels, the same loss at
 //! every step, from the script's own adapter.
 
+mod watch;
+
 use std::path::Path;
 
 use luthier_engine::Device;
 use luthier_fixtures::{json, repository};
-use luthier_train::meter::{HeldOutMetrics, StepMetrics};
-use luthier_train::{Recipe, ResolvedRecipe, Run, RunFolder, Setup, Task, TrainError, Watch, set_up, train};
-
-#[derive(Default)]
-struct Steps(Vec<StepMetrics>);
-
-impl Watch for Steps {
-    fn start(&mut self, _: usize, _: usize) {}
-
-    fn step(&mut self, metrics: &StepMetrics) {
-        self.0.push(*metrics);
-    }
-
-    fn held_out(&mut self, _: &HeldOutMetrics) {}
-}
+use luthier_train::meter::StepMetrics;
+use luthier_train::{Recipe, ResolvedRecipe, Run, RunFolder, Setup, Task, TrainError, set_up, train};
+use watch::Steps;
 
 /// A recipe that does what `tools/peers/sft.py` does; `method` is the rest of `[train]`.
 fn recipe(method: &str) -> String {

@@ -22,9 +22,6 @@ const PANEL: usize = 1 << 17;
 /// Elements between the rows of a panel: rows a power of two apart would fall into the same few places of the cache.
 const GAP: usize = 16;
 
-/// Multiply-adds below which a product stays on its thread.
-const WORTH_THREADS: usize = 1 << 20;
-
 /// How the output of a product lies to the weight.
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
@@ -49,8 +46,7 @@ pub fn matmul(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
     let panels = spec.n.div_ceil(width.max(1));
     let out = Output::new(c);
     let run = |i: usize| panel_product(kind, spec, a, b, i * width..((i + 1) * width).min(spec.n), height, &out);
-    let small = spec.m.saturating_mul(spec.n).saturating_mul(spec.k) < WORTH_THREADS;
-    if small || threads::parallelism() == 1 {
+    if spec.is_small() || threads::parallelism() == 1 {
         (0..panels).for_each(run);
     } else {
         (0..panels).into_par_iter().with_max_len(1).for_each(run);
