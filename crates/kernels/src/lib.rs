@@ -27,6 +27,7 @@ pub mod dynamic_map;
 pub mod elementwise;
 pub mod embed;
 pub mod exp;
+mod few_rows;
 pub mod matmul;
 pub mod norm;
 pub mod packed;

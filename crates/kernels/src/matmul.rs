@@ -6,12 +6,14 @@
 //! is cut at other places. For up to [`FEW_ROWS`] rows the order is one and the same.
 
 use std::marker::PhantomData;
-use std::ops::Range;
 
 use gemm::Parallelism;
 
-use crate::simd::{self, LANES, load_part, sum_lanes, vectorised};
-use crate::threads::{self, rows_of};
+use crate::few_rows::{self, Weight};
+use crate::simd::LANES;
+use crate::threads;
+
+pub use crate::few_rows::FEW_ROWS;
 
 /// A product `c[m, n] = alpha * a[m, k] b[k, n] + beta * c`. Strides are in elements: (from row to row, from column to column).
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -84,9 +86,6 @@ impl MatMul {
     }
 }
 
-/// Rows of `a` up to which a product streams the weight instead of packing it.
-pub const FEW_ROWS: usize = 16;
-
 /// Multiply-adds below which a product through `gemm` stays on its thread: some ten microseconds.
 const WORTH_THREADS: usize = 1 << 20;
 
@@ -114,9 +113,19 @@ pub fn matmul_on_this_thread(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32])
 fn product(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
     let contiguous = spec.a_strides.1 == 1 && spec.b_strides.0 == 1;
     if contiguous && (1..=FEW_ROWS).contains(&spec.m) && spec.n > 0 && spec.k >= LANES {
-        few_rows(spec, a, b, c, threads);
+        let weight = Weight { codes: bytes_of(b), row_bytes: 4 * spec.b_strides.1, scales: &[], row_scales: 0 };
+        few_rows::matmul(spec, a, None, weight, c, threads);
     } else {
         through_gemm(spec, a, b, c, threads);
+    }
+}
+
+/// The numbers as they lie in memory.
+fn bytes_of(numbers: &[f32]) -> &[u8] {
+    // SAFETY: every byte of a number is one, and bytes need no alignment.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::slice::from_raw_parts(numbers.as_ptr().cast(), size_of_val(numbers))
     }
 }
 
@@ -189,97 +198,6 @@ unsafe fn gemm_at(spec: &MatMul, a: &[f32], b: &[f32], c: *mut f32, parallelism:
             false,
             parallelism,
         );
-    }
-}
-
-/// A few rows of `a` by the columns of `b`, each contiguous: inner products, every weight read from memory once.
-fn few_rows(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    // One column at a time reads the weight from end to end, which memory likes best.
-    let columns_of = match spec.m {
-        ..=4 => columns_of::<1, 1>,
-        _ if simd::many_registers() => columns_of::<4, 1>,
-        _ => columns_of::<2, 1>,
-    };
-    few_columns(spec, threads, c, |columns, out| columns_of(spec, a, b, columns, out));
-}
-
-/// Cuts a product of a few rows between threads: `f(columns, out)` computes some of its columns as `[columns, m]`.
-pub(crate) fn few_columns(spec: &MatMul, threads: usize, c: &mut [f32], f: impl Fn(Range<usize>, &mut [f32]) + Sync) {
-    let (m, n) = (spec.m, spec.n);
-    crate::scratch::with(m * n, |products| {
-        // products: [n, m], so that threads own adjacent parts
-        let chunk = if threads == 1 { n } else { threads::row_chunk(spec.k) };
-        threads::rows(n, chunk, rows_of(products, m), |r, part| f(r, part.data));
-        for i in 0..m {
-            let row = &mut c[i * spec.c_row_stride..][..n];
-            for (j, c) in row.iter_mut().enumerate() {
-                let product = spec.alpha * products[j * m + i];
-                *c = if spec.beta == 0.0 { product } else { spec.beta * *c + product };
-            }
-        }
-    });
-}
-
-/// Some columns of the product, `J` at a time with `I` rows; `out: [columns, m]`.
-fn columns_of<const I: usize, const J: usize>(
-    spec: &MatMul,
-    a: &[f32],
-    b: &[f32],
-    columns: Range<usize>,
-    out: &mut [f32],
-) {
-    let (m, k) = (spec.m, spec.k);
-    let row = |i: usize| &a[i * spec.a_strides.0..][..k];
-    let column = |j: usize| &b[j * spec.b_strides.1..][..k];
-    let mut out = out;
-    let mut j = columns.start;
-    while j + J <= columns.end {
-        let w: [&[f32]; J] = std::array::from_fn(|l| column(j + l));
-        let mut i = 0;
-        while i + I <= m {
-            inner_products::<I, J>(std::array::from_fn(|l| row(i + l)), w, &mut out[i..], m);
-            i += I;
-        }
-        for i in i..m {
-            inner_products::<1, J>([row(i)], w, &mut out[i..], m);
-        }
-        out = &mut out[J * m..];
-        j += J;
-    }
-    for (j, out) in (j..columns.end).zip(out.chunks_exact_mut(m)) {
-        for i in 0..m {
-            inner_products::<1, 1>([row(i)], [column(j)], &mut out[i..], m);
-        }
-    }
-}
-
-vectorised! {
-    /// `out[j * step + i] = x[i] . w[j]`, each with its own accumulators, so that the order does not depend on `I` or `J`.
-    fn inner_products<const I: usize, const J: usize>(x: [&[f32]; I], w: [&[f32]; J], out: &mut [f32], step: usize) {
-        let mut acc = [[V::splat(0.0); I]; J];
-        let w_all = w;
-        let (x, w) = (x.map(|x| x.as_chunks::<LANES>()), w.map(|w| w.as_chunks::<LANES>()));
-        let blocks = w[0].0.len();
-        let (x_blocks, w_blocks) = (x.map(|x| &x.0[..blocks]), w.map(|w| &w.0[..blocks]));
-        for at in 0..blocks {
-            for j in 0..J {
-                if I * J > 1 {
-                    simd::prefetch_behind(&w_blocks[j][at], J * size_of_val(w_all[j]));
-                }
-                let w = V::load(&w_blocks[j][at]);
-                for i in 0..I {
-                    acc[j][i] = V::load(&x_blocks[i][at]).mul_add(w, acc[j][i]);
-                }
-            }
-        }
-        for j in 0..J {
-            for i in 0..I {
-                if !w[j].1.is_empty() {
-                    acc[j][i] = load_part::<V>(x[i].1, 0.0).mul_add(load_part(w[j].1, 0.0), acc[j][i]);
-                }
-                out[j * step + i] = sum_lanes(acc[j][i]);
-            }
-        }
     }
 }
 

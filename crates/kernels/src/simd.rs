@@ -23,12 +23,19 @@ pub(crate) trait Vector: Copy {
     fn max(self, other: Self) -> Self;
     /// The sum of all, as a tree: `i` and `i + 8` first, then `i` and `i + 4`, and so on.
     fn sum(self) -> f32;
+    /// The sums of four, each as [`Vector::sum`] has it.
+    #[inline(always)]
+    fn sums(four: [Self; 4]) -> [f32; 4] {
+        four.map(Self::sum)
+    }
+    /// Sixteen numbers, little-endian.
+    fn from_f32(codes: &[u8; 4 * LANES]) -> Self;
     /// Sixteen bf16, little-endian.
     fn from_bf16(codes: &[u8; 2 * LANES]) -> Self;
     /// Sixteen signed bytes.
     fn from_i8(codes: &[u8; LANES]) -> Self;
     /// The elements of `table` named by the lower halves of the codes, and those named by the upper halves.
-    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self);
+    fn look_up(codes: &[u8; LANES], table: Self) -> (Self, Self);
 }
 
 /// [`Vector`] without named registers; the compiler finds those of the baseline.
@@ -85,6 +92,12 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
+    fn from_f32(codes: &[u8; 4 * LANES]) -> Self {
+        let (codes, _) = codes.as_chunks::<4>();
+        Self(std::array::from_fn(|i| f32::from_le_bytes(codes[i])))
+    }
+
+    #[inline(always)]
     fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
         let (codes, _) = codes.as_chunks::<2>();
         Self(std::array::from_fn(|i| f32::from_bits(u32::from(u16::from_le_bytes(codes[i])) << 16)))
@@ -96,8 +109,8 @@ impl Vector for Portable {
     }
 
     #[inline(always)]
-    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self) {
-        let number = |i: usize, shift: u32| table[usize::from(codes[i] >> shift & 15)];
+    fn look_up(codes: &[u8; LANES], table: Self) -> (Self, Self) {
+        let number = |i: usize, shift: u32| table.0[usize::from(codes[i] >> shift & 15)];
         (Self(std::array::from_fn(|i| number(i, 0))), Self(std::array::from_fn(|i| number(i, 4))))
     }
 }
@@ -153,18 +166,18 @@ pub(crate) fn many_registers() -> bool {
     false
 }
 
-/// Asks for the cache line `bytes` behind `here`, where the rows that are read next lie; nothing happens where there is no
-/// memory.
+/// Asks for the lines of the cache that a value as large as `here` takes, `bytes` behind it, to be brought near (not into the
+/// nearest cache, where they would be in the way); nothing happens where there is no memory.
 #[inline(always)]
 pub(crate) fn prefetch_behind<T>(here: &T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        let address = std::ptr::from_ref(here).cast::<i8>().wrapping_add(bytes);
+    for line in (0..size_of::<T>()).step_by(64) {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        let address = std::ptr::from_ref(here).cast::<i8>().wrapping_add(bytes + line);
         // SAFETY: SSE belongs to the baseline, and a prefetch of any address is harmless.
         #[allow(unsafe_code)]
         unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(address);
+            _mm_prefetch::<_MM_HINT_T1>(address);
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -4,12 +4,13 @@
 //! buffers ([`Packing::sizes`]); a [`PackedView`] reads them. What a code stands for is the same everywhere, bit for bit:
 //! [`unpack_rows`] gives the numbers with which [`matmul`] multiplies.
 
-mod codec;
-mod few_rows;
+pub(crate) mod codec;
 mod pack;
 pub mod plain;
 mod product;
 mod unpack;
+
+use crate::few_rows;
 
 pub use pack::pack;
 pub use product::matmul;
@@ -66,11 +67,7 @@ impl Packing {
 
     /// Bytes of codes of a row.
     fn row_bytes(self, cols: usize) -> usize {
-        match self {
-            Self::Bf16 => 2 * cols,
-            Self::Int8 => cols,
-            Self::Nf4 => cols.div_ceil(2),
-        }
+        codec::bytes(self as usize, cols)
     }
 
     /// Scales of a row.
@@ -118,6 +115,17 @@ impl<'a> PackedView<'a> {
     #[must_use]
     pub fn cols(&self) -> usize {
         self.cols
+    }
+
+    /// As it is read by products of a few rows.
+    fn few_rows(&self) -> few_rows::Weight<'a> {
+        let scales = self.packing.row_scales(self.cols);
+        few_rows::Weight {
+            codes: self.codes,
+            row_bytes: self.packing.row_bytes(self.cols),
+            scales: self.scales,
+            row_scales: scales,
+        }
     }
 
     /// Codes and scales of one row.

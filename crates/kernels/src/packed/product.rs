@@ -7,10 +7,11 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
+use super::PackedView;
 use super::codec::BLOCK;
 use super::unpack::unpack_part;
-use super::{PackedView, few_rows};
-use crate::matmul::{FEW_ROWS, MatMul, Output, product_into};
+use crate::few_rows::{self, FEW_ROWS};
+use crate::matmul::{MatMul, Output, product_into};
 use crate::{scratch, threads};
 
 /// Depth of a panel at most.
@@ -40,7 +41,7 @@ pub fn matmul(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
     let kind = kind(spec, b);
     spec.check(a.len(), b.rows * b.cols, c.len());
     if kind == Kind::Nt && spec.a_strides.1 == 1 && (1..=FEW_ROWS).contains(&spec.m) {
-        return few_rows::matmul(spec, a, b, c);
+        return few_rows::matmul(spec, a, Some(b.packing), b.few_rows(), c, threads::parallelism());
     }
     let (height, width) = panel(spec);
     let panels = spec.n.div_ceil(width.max(1));

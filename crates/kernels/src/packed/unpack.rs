@@ -73,16 +73,16 @@ vectorised! {
 /// packing `P`.
 #[inline(always)]
 fn unpack_row<V: Vector, const P: usize, const B: usize>(codes: &[u8], scales: &[f32], first: usize, out: &mut [f32]) {
-    let scale = |block: usize| codec::scale(P, scales, (first + block) / codec::group_blocks(P));
+    let key = |block: usize| codec::key::<V, P>(scales, (first + block) / codec::group_blocks(P));
     let (blocks, rest) = out.as_chunks_mut::<BLOCK>();
     let (code_blocks, code_rest) = codes.split_at(blocks.len() * B);
     for (at, (out, codes)) in blocks.iter_mut().zip(code_blocks.as_chunks::<B>().0).enumerate() {
-        unpack_block::<V, P>(codes, scale(at), out);
+        unpack_block::<V, P>(codes, key(at), out);
     }
     if !rest.is_empty() {
         let (mut codes, mut numbers) = ([0; B], [0.0; BLOCK]);
         codes[..code_rest.len()].copy_from_slice(code_rest);
-        unpack_block::<V, P>(&codes, scale(blocks.len()), &mut numbers);
+        unpack_block::<V, P>(&codes, key(blocks.len()), &mut numbers);
         // The second vector begins where the columns of the first end.
         let cut = codec::cut(P, rest.len());
         let (low, high) = rest.split_at_mut(cut);
@@ -92,9 +92,9 @@ fn unpack_row<V: Vector, const P: usize, const B: usize>(codes: &[u8], scales: &
 }
 
 #[inline(always)]
-fn unpack_block<V: Vector, const P: usize>(codes: &[u8], scale: f32, out: &mut [f32; BLOCK]) {
-    let (low, high) = codec::widen::<V, P>(codes);
+fn unpack_block<V: Vector, const P: usize>(codes: &[u8], key: V, out: &mut [f32; BLOCK]) {
+    let (low, high) = codec::widen::<V, P>(codes, key);
     let (halves, _) = out.as_chunks_mut::<LANES>();
-    low.mul(V::splat(scale)).store(&mut halves[0]);
-    high.mul(V::splat(scale)).store(&mut halves[1]);
+    low.store(&mut halves[0]);
+    high.store(&mut halves[1]);
 }

@@ -62,6 +62,29 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
+    fn sums(four: [Self; 4]) -> [f32; 4] {
+        // SAFETY: AVX-512 is there, see the module.
+        unsafe {
+            let [a, b, c, d] = four.map(|v| v.0);
+            // Each step folds the upper half of every sum onto its lower half and lays two beside each other.
+            let ab = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(a, b), _mm512_shuffle_f32x4::<0xee>(a, b));
+            let cd = _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(c, d), _mm512_shuffle_f32x4::<0xee>(c, d));
+            let fours = _mm512_add_ps(_mm512_shuffle_f32x4::<0x88>(ab, cd), _mm512_shuffle_f32x4::<0xdd>(ab, cd));
+            let twos = _mm512_add_ps(fours, _mm512_permute_ps::<0x0e>(fours));
+            let ones = _mm512_add_ps(twos, _mm512_permute_ps::<0x01>(twos));
+            let mut sums = [0.0; 4];
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm512_castps512_ps128(_mm512_maskz_compress_ps(0x1111, ones)));
+            sums
+        }
+    }
+
+    #[inline(always)]
+    fn from_f32(codes: &[u8; 4 * LANES]) -> Self {
+        // SAFETY: AVX-512 is there; the array has the sixty-four bytes that are read, and no alignment is asked for.
+        unsafe { Self(_mm512_loadu_ps(codes.as_ptr().cast())) }
+    }
+
+    #[inline(always)]
     fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
         // SAFETY: AVX-512 is there; the array has the thirty-two bytes that are read, and no alignment is asked for.
         unsafe {
@@ -80,10 +103,9 @@ impl Vector for Avx512 {
     }
 
     #[inline(always)]
-    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self) {
-        // SAFETY: AVX-512 is there; the arrays have the elements that are read, and no alignment is asked for.
+    fn look_up(codes: &[u8; LANES], Self(table): Self) -> (Self, Self) {
+        // SAFETY: AVX-512 is there; the array has the sixteen bytes that are read, and no alignment is asked for.
         unsafe {
-            let table = _mm512_loadu_ps(table.as_ptr());
             // The permutation looks at the lower four bits of an index alone.
             let low = _mm512_cvtepu8_epi32(_mm_loadu_si128(codes.as_ptr().cast()));
             let high = _mm512_srli_epi32::<4>(low);
@@ -154,6 +176,30 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
+    fn sums(four: [Self; 4]) -> [f32; 4] {
+        // SAFETY: AVX is there, see the module.
+        unsafe {
+            let [a, b, c, d] = four.map(|v| _mm256_add_ps(v.0, v.1));
+            // Each step folds the upper half of every sum onto its lower half and lays two beside each other.
+            let ab = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(a, b), _mm256_permute2f128_ps::<0x31>(a, b));
+            let cd = _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(c, d), _mm256_permute2f128_ps::<0x31>(c, d));
+            let twos = _mm256_add_ps(_mm256_shuffle_ps::<0x44>(ab, cd), _mm256_shuffle_ps::<0xee>(ab, cd));
+            let ones = _mm256_add_ps(twos, _mm256_permute_ps::<0xb1>(twos));
+            let (ac, bd) = (_mm256_castps256_ps128(ones), _mm256_extractf128_ps::<1>(ones));
+            let mut sums = [0.0; 4];
+            let acbd = _mm_shuffle_ps::<0x88>(ac, bd);
+            _mm_storeu_ps(sums.as_mut_ptr(), _mm_shuffle_ps::<0xd8>(acbd, acbd));
+            sums
+        }
+    }
+
+    #[inline(always)]
+    fn from_f32(codes: &[u8; 4 * LANES]) -> Self {
+        // SAFETY: AVX is there; the array has the twice thirty-two bytes that are read, and no alignment is asked for.
+        unsafe { Self(_mm256_loadu_ps(codes.as_ptr().cast()), _mm256_loadu_ps(codes.as_ptr().add(32).cast())) }
+    }
+
+    #[inline(always)]
     fn from_bf16(codes: &[u8; 2 * LANES]) -> Self {
         // SAFETY: AVX2 is there; the array has the twice sixteen bytes that are read, and no alignment is asked for.
         unsafe {
@@ -176,10 +222,9 @@ impl Vector for Avx2 {
     }
 
     #[inline(always)]
-    fn look_up(codes: &[u8; LANES], table: &[f32; LANES]) -> (Self, Self) {
-        // SAFETY: AVX2 is there; the arrays have the elements that are read, and no alignment is asked for.
+    fn look_up(codes: &[u8; LANES], Self(first, second): Self) -> (Self, Self) {
+        // SAFETY: AVX2 is there; the array has the twice eight bytes that are read, and no alignment is asked for.
         unsafe {
-            let (first, second) = (_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8)));
             // The permutations look at three bits of an index, the choice between them at its sign.
             let number = |index: __m256i| {
                 let fourth_bit = _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index));
