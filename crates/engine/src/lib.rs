@@ -28,7 +28,7 @@ pub use luthier_kernels::adamw::AdamW;
 pub use luthier_kernels::adamw_8bit::lengths as eight_bit_lengths;
 pub use luthier_kernels::attention::{AttentionShape, Segment};
 pub use luthier_kernels::instruction_set;
-pub use luthier_kernels::matmul::MatMul;
+pub use luthier_kernels::matmul::{FEW_ROWS, MatMul};
 pub use luthier_kernels::packed::Packing;
 pub use luthier_kernels::threads;
 pub use op::attention::Layout;

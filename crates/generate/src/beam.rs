@@ -3,11 +3,15 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
+use luthier_kernels::threads;
+
 use crate::error::GenerateError;
 use crate::hypotheses::{Hypotheses, Hypothesis};
-use crate::job::{Context, finite_log_sum};
+use crate::job::{Context, Row};
 use crate::output::{FinishReason, Output};
 use crate::random::RandomStream;
+use crate::resolve::Resolved;
+use crate::softmax::greatest;
 use crate::step::{SequenceId, StepModel};
 
 /// Score of all beams but the first at the start, so that the equal beams do not all choose the same tokens.
@@ -62,7 +66,8 @@ pub(crate) struct Beams {
     beams: Vec<Beam>,
     finished: Hypotheses,
     stream: RandomStream,
-    scratch: Vec<f32>,
+    /// Processed log-probabilities, a row for each beam.
+    scores: Vec<Vec<f32>>,
 }
 
 impl Beams {
@@ -75,7 +80,7 @@ impl Beams {
             beams,
             finished: Hypotheses::new(context.options, context.limits),
             stream: RandomStream::new(context.options.seed, prompt, copy),
-            scratch: Vec::new(),
+            scores: vec![Vec::new(); context.options.num_beams],
         }
     }
 
@@ -85,20 +90,20 @@ impl Beams {
         live.take(if first { 1 } else { usize::MAX })
     }
 
-    /// One step: candidates, finished hypotheses, next beams. `logits` is `[beams, V]`, one row for all in the first step.
+    /// One step: candidates, finished hypotheses, next beams. There is a row for each beam, and one for all in the first step.
     /// True when the search is over; the beams' caches are free then.
     pub(crate) fn advance(
         &mut self,
         first: bool,
-        logits: &[f32],
+        rows: &[Row<'_>],
         context: &Context<'_, '_>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
-        let rows: Vec<&[f32]> = logits.chunks_exact(context.vocab_size).collect();
-        let rows: Vec<&[f32]> = (0..self.beams.len()).map(|b| rows[if first { 0 } else { b }]).collect();
-        let totals = self.row_totals(&rows, first, context)?;
-        let candidates = self.candidates(&rows, &totals, first, context);
-        let logprob = |c: &Candidate| (f64::from(rows[c.beam][c.token as usize]) - totals[c.beam]) as f32;
+        let new_tokens = self.beams[0].logprobs.len();
+        rows.iter().try_for_each(|row| row.check(context.prompt, new_tokens))?;
+        let row = |beam: usize| &rows[if first { 0 } else { beam }];
+        let candidates = self.candidates(row, context);
+        let logprob = |c: &Candidate| row(c.beam).logprob(c.token as usize);
 
         let mut next: Vec<(Candidate, f32)> = Vec::with_capacity(self.beams.len());
         for (rank, candidate) in candidates.iter().enumerate() {
@@ -129,57 +134,25 @@ impl Beams {
         Ok(false)
     }
 
-    fn row_totals(&self, rows: &[&[f32]], first: bool, context: &Context<'_, '_>) -> Result<Vec<f64>, GenerateError> {
-        let new_tokens = self.beams[0].logprobs.len();
-        if first {
-            let total = finite_log_sum(rows[0], context.prompt, new_tokens)?;
-            return Ok(vec![total; rows.len()]);
-        }
-        rows.iter().map(|row| finite_log_sum(row, context.prompt, new_tokens)).collect()
-    }
-
     /// The best continuations of all beams, by score; when sampling drawn without replacement and then sorted by score.
-    fn candidates(
+    fn candidates<'r>(
         &mut self,
-        rows: &[&[f32]],
-        totals: &[f64],
-        first: bool,
+        row: impl Fn(usize) -> &'r Row<'r> + Sync,
         context: &Context<'_, '_>,
     ) -> Vec<Candidate> {
-        let wanted = context.options.candidates();
-        let step = self.beams[0].logprobs.len() as u64;
-        let mut best: BinaryHeap<Candidate> = BinaryHeap::with_capacity(wanted + 1);
-        // Not a number until the heap is full: it turns nobody away.
-        let mut bar = f64::NAN;
-        for (beam, (open, row)) in self.beams.iter().zip(rows).enumerate() {
-            if !first || beam == 0 {
-                self.scratch.clear();
-                self.scratch.extend(row.iter().map(|&logit| (f64::from(logit) - totals[beam]) as f32));
-                context.chain.apply(&open.history, &mut self.scratch);
-            }
-            for (token, &score) in self.scratch.iter().enumerate() {
-                let score = score + open.score;
-                let mut key = f64::from(score);
-                if context.options.do_sample && score > f32::NEG_INFINITY {
-                    // The k best of scores with Gumbel noise are a draw of k without replacement (arXiv 1903.06059).
-                    let index = (beam * context.vocab_size + token) as u64;
-                    key -= (-self.stream.uniform(step, index).ln()).ln();
-                }
-                // Almost every candidate is turned away here; equal keys rank behind, for they come later.
-                if key <= bar {
-                    continue;
-                }
-                best.push(Candidate { key, score, beam, token: token as u32 });
-                if best.len() > wanted {
-                    best.pop();
-                }
-                if best.len() == wanted {
-                    bar = best.peek().map_or(bar, |worst| worst.key);
-                }
-            }
-        }
-        let mut candidates = best.into_sorted_vec();
-        if context.options.do_sample {
+        let Self { beams, stream, scores, .. } = self;
+        let (beams, stream): (&[Beam], &RandomStream) = (beams, stream);
+        let (options, chain, vocab_size) = (context.options, context.chain, context.vocab_size);
+        let tasks = scores.iter_mut().enumerate().collect();
+        let best_of_beams = threads::map(tasks, 4 * vocab_size, |(beam, scores): (usize, &mut Vec<f32>)| {
+            row(beam).logprobs(scores);
+            chain.apply(&beams[beam].history, scores);
+            best_of(beam, &beams[beam], scores, options, stream)
+        });
+        let mut candidates = best_of_beams.concat();
+        candidates.sort_unstable();
+        candidates.truncate(options.candidates());
+        if options.do_sample {
             candidates.iter_mut().for_each(|c| c.key = f64::from(c.score));
             candidates.sort();
         }
@@ -265,4 +238,41 @@ impl Beams {
     pub(crate) fn into_outputs(self, count: usize) -> Vec<Output> {
         self.finished.into_outputs(count)
     }
+}
+
+/// Scores that are turned away together when their greatest is.
+const BLOCK: usize = 256;
+
+/// The best continuations of one beam, as many as all beams together are to have; `scores` are its processed log-probabilities.
+fn best_of(index: usize, beam: &Beam, scores: &[f32], options: &Resolved, stream: &RandomStream) -> Vec<Candidate> {
+    let wanted = options.candidates();
+    let step = beam.logprobs.len() as u64;
+    let mut best: BinaryHeap<Candidate> = BinaryHeap::with_capacity(wanted + 1);
+    // Not a number until the heap is full: it turns nobody away.
+    let mut bar = f64::NAN;
+    for (block, scores_of_block) in scores.chunks(BLOCK).enumerate() {
+        if !options.do_sample && f64::from(greatest(scores_of_block) + beam.score) <= bar {
+            continue;
+        }
+        for (token, &score) in (block * BLOCK..).zip(scores_of_block) {
+            let score = score + beam.score;
+            let mut key = f64::from(score);
+            if options.do_sample && score > f32::NEG_INFINITY {
+                // The k best of scores with Gumbel noise are a draw of k without replacement (arXiv 1903.06059).
+                key -= (-stream.uniform(step, (index * scores.len() + token) as u64).ln()).ln();
+            }
+            // Almost every candidate is turned away here; equal keys rank behind, for they come later.
+            if key <= bar {
+                continue;
+            }
+            best.push(Candidate { key, score, beam: index, token: token as u32 });
+            if best.len() > wanted {
+                best.pop();
+            }
+            if best.len() == wanted {
+                bar = best.peek().map_or(bar, |worst| worst.key);
+            }
+        }
+    }
+    best.into_vec()
 }

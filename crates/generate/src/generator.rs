@@ -11,8 +11,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::ControlFlow;
 
+use luthier_kernels::threads;
+
 use crate::error::{GenerateError, OptionsError};
-use crate::job::{Job, OnToken, Waiting};
+use crate::job::{Job, OnToken, Row, Waiting};
 use crate::output::{Completion, Decode};
 use crate::resolve::Resolved;
 use crate::step::{Feed, StepModel};
@@ -156,11 +158,11 @@ impl<'a> Generator<'a> {
         if logits.len() != total * vocab_size {
             return Err(GenerateError::WrongLogits { rows: total, vocab_size, found: logits.len() });
         }
-        let mut at = 0;
+        let rows_of_logits = logits.chunks_exact(vocab_size).collect();
+        let mut rest = &threads::map(rows_of_logits, vocab_size, Row::new)[..];
         let mut done = Vec::with_capacity(jobs.len());
         for (job, rows) in jobs.iter_mut().zip(rows) {
-            let own = &logits[at..at + rows * vocab_size];
-            at += own.len();
+            let own = rest.split_off(..rows).expect("the model gave a row for each feed");
             done.push(job.advance(own, self.options, stop, vocab_size, &mut self.on_token, model)?);
         }
         let mut done = done.into_iter();

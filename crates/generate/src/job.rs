@@ -8,7 +8,7 @@ use crate::error::GenerateError;
 use crate::line::Lines;
 use crate::output::{Completion, Output};
 use crate::resolve::{Limits, Resolved};
-use crate::softmax::log_sum_exp;
+use crate::softmax::{log_sum_exp, minus_total};
 use crate::step::{Feed, SequenceId, StepModel};
 use crate::stop::StopStrings;
 
@@ -86,10 +86,10 @@ impl Job {
         live.into_iter().map(|(sequence, history)| Feed { sequence, tokens: &history[self.cached..] }).collect()
     }
 
-    /// Takes the logits of its feeds, `[feeds, V]`; true when the prompt is done and its sequences are free.
+    /// Takes the logits of its feeds; true when the prompt is done and its sequences are free.
     pub(crate) fn advance(
         &mut self,
-        logits: &[f32],
+        rows: &[Row<'_>],
         options: &Resolved,
         stop: Option<StopStrings<'_>>,
         vocab_size: usize,
@@ -100,8 +100,8 @@ impl Job {
         let (limits, chain) = (&self.limits, &self.chain);
         let mut context = Context { prompt: self.index, options, limits, chain, stop, vocab_size, on_token };
         let done = match &mut self.search {
-            Search::Lines(lines) => lines.advance(first, logits, &mut context, model)?,
-            Search::Beams(beams) => beams.advance(first, logits, &context, model)?,
+            Search::Lines(lines) => lines.advance(first, rows, &mut context, model)?,
+            Search::Beams(beams) => beams.advance(first, rows, &context, model)?,
         };
         self.cached = if first { self.prompt.len() } else { self.cached + 1 };
         Ok(done)
@@ -124,8 +124,32 @@ impl Job {
     }
 }
 
-/// The log-sum-exp of a row of raw logits, which a sound model keeps finite.
-pub(crate) fn finite_log_sum(row: &[f32], prompt: usize, new_tokens: usize) -> Result<f64, GenerateError> {
-    let total = log_sum_exp(row);
-    if total.is_finite() { Ok(total) } else { Err(GenerateError::NotANumber { prompt, new_tokens }) }
+/// One sequence's raw logits `[V]`.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'l> {
+    pub(crate) logits: &'l [f32],
+    /// Their log-sum-exp.
+    total: f64,
+}
+
+impl<'l> Row<'l> {
+    pub(crate) fn new(logits: &'l [f32]) -> Self {
+        Self { logits, total: log_sum_exp(logits) }
+    }
+
+    /// A sound model keeps the log-sum-exp finite.
+    pub(crate) fn check(&self, prompt: usize, new_tokens: usize) -> Result<(), GenerateError> {
+        if self.total.is_finite() { Ok(()) } else { Err(GenerateError::NotANumber { prompt, new_tokens }) }
+    }
+
+    /// The log-probability of a token.
+    pub(crate) fn logprob(&self, token: usize) -> f32 {
+        (f64::from(self.logits[token]) - self.total) as f32
+    }
+
+    /// The log-probabilities of all tokens.
+    pub(crate) fn logprobs(&self, out: &mut Vec<f32>) {
+        out.resize(self.logits.len(), 0.0);
+        minus_total(self.logits, self.total, out);
+    }
 }

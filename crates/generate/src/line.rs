@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::GenerateError;
-use crate::job::{Context, finite_log_sum};
+use crate::job::{Context, Row};
 use crate::output::{FinishReason, Output};
 use crate::random::RandomStream;
 use crate::softmax::argmax;
@@ -44,16 +44,16 @@ impl Lines {
         live.take(if first { 1 } else { usize::MAX })
     }
 
-    /// Chooses a token for every live line. `logits` is `[live, V]`, one row for all lines in the first step. True when all lines have ended.
+    /// Chooses a token for every live line; there is one row for all lines in the first step. True when all lines have ended.
     pub(crate) fn advance(
         &mut self,
         first: bool,
-        logits: &[f32],
+        rows: &[Row<'_>],
         context: &mut Context<'_, '_>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
         let shared = self.lines[0].sequence.filter(|_| first);
-        let mut rows = logits.chunks_exact(context.vocab_size).cycle();
+        let mut rows = rows.iter().cycle();
         for (copy, line) in self.lines.iter_mut().enumerate() {
             if line.sequence.is_none() {
                 continue;
@@ -111,17 +111,17 @@ impl Lines {
 /// The next token of a line: the best one, or one drawn from the warped distribution.
 fn choose(
     line: &mut Line,
-    row: &[f32],
+    row: &Row<'_>,
     scratch: &mut Vec<f32>,
     context: &Context<'_, '_>,
 ) -> Result<u32, GenerateError> {
     let new_tokens = line.logprobs.len();
-    let total = finite_log_sum(row, context.prompt, new_tokens)?;
+    row.check(context.prompt, new_tokens)?;
     let scores = if context.chain.is_empty() {
-        row
+        row.logits
     } else {
         scratch.clear();
-        scratch.extend_from_slice(row);
+        scratch.extend_from_slice(row.logits);
         context.chain.apply(&line.history, scratch);
         scratch
     };
@@ -131,7 +131,7 @@ fn choose(
     } else {
         argmax(scores)
     };
-    line.logprobs.push((f64::from(row[token]) - total) as f32);
+    line.logprobs.push(row.logprob(token));
     Ok(token as u32)
 }
 

@@ -1,6 +1,7 @@
 //! Log-sum-exp and candidate ranking over one row of scores `[V]`.
 
 pub use luthier_kernels::cross_entropy::{argmax, log_sum_exp};
+pub(crate) use luthier_kernels::cross_entropy::{greatest, minus_total};
 
 /// Replaces scores by their log-softmax, in place; a row of nothing but minus infinity stays as it is.
 pub fn log_softmax(scores: &mut [f32]) {

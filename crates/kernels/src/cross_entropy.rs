@@ -67,6 +67,18 @@ pub fn log_sum_exp(row: &[f32]) -> f64 {
     f64::from(max) + sum_exp(row, max).ln()
 }
 
+/// The greatest element; minus infinity for none, and what is not a number is passed over.
+#[must_use]
+pub fn greatest(row: &[f32]) -> f32 {
+    max_of(row)
+}
+
+/// `out = row - total`, formed in double precision: the log-probabilities of a row of logits whose log-sum-exp is `total`.
+pub fn minus_total(row: &[f32], total: f64, out: &mut [f32]) {
+    assert_eq!(row.len(), out.len(), "minus_total: lengths");
+    subtract_total(row, total, out);
+}
+
 /// Sum of `e^(x - max)` over a block, the terms left in `terms`.
 #[inline(always)]
 fn sum_exp_block<V: Vector>(block: &[f32], max: f32, terms: &mut [f32]) -> f32 {
@@ -99,6 +111,12 @@ vectorised! {
             total += f64::from(simd::sum::<V>(block));
         }
         total
+    }
+
+    fn subtract_total(row: &[f32], total: f64, out: &mut [f32]) {
+        for (o, x) in out.iter_mut().zip(row) {
+            *o = (f64::from(*x) - total) as f32;
+        }
     }
 
     fn subtract(row: &[f32], max: f32, log_sum: f32, out: &mut [f32]) {

@@ -6,12 +6,11 @@
 
 use std::ops::Range;
 
-use crate::matmul::MatMul;
+use crate::matmul::{MatMul, Output};
 use crate::packed::Packing;
 use crate::packed::codec::{self, BF16, BLOCK, F32, INT8, NF4};
-use crate::scratch;
 use crate::simd::{self, LANES, Vector, vectorised};
-use crate::threads::{self, rows_of};
+use crate::{scratch, threads};
 
 /// Rows of `a` up to which a product streams the weight instead of packing it.
 pub const FEW_ROWS: usize = 16;
@@ -61,24 +60,23 @@ fn product<const P: usize, const B: usize>(
     let parts = m.div_ceil(most);
     let part = |i: usize| m * i / parts..m * (i + 1) / parts;
     let blocks = k.div_ceil(BLOCK);
-    scratch::with(m * n + LINE + m * blocks * BLOCK, |buffer| {
-        // products: [n, m], so that threads own adjacent parts
-        let (products, x) = buffer.split_at_mut(m * n);
-        let x = in_blocks::<P>(spec, a, (0..parts).map(part), x);
+    let out = Output::new(c);
+    scratch::with(LINE + m * blocks * BLOCK, |buffer| {
+        let x = in_blocks::<P>(spec, a, (0..parts).map(part), buffer);
         let chunk = if threads == 1 { n } else { threads::row_chunk(k) };
-        threads::rows(n, chunk, rows_of(products, m), |columns, out| {
-            for rows in (0..parts).map(part) {
-                let x = &x[rows.start * blocks..rows.end * blocks];
-                of_rows::<P, B>(k, x, rows.len(), weight, columns.clone(), &mut out.data[rows.start..], m);
-            }
+        threads::rows(n, chunk, (), |columns, ()| {
+            scratch::with(m * columns.len(), |products| {
+                for rows in (0..parts).map(part) {
+                    let x = &x[rows.start * blocks..rows.end * blocks];
+                    of_rows::<P, B>(k, x, rows.len(), weight, columns.clone(), &mut products[rows.start..], m);
+                }
+                // SAFETY: each column of the output belongs to one part.
+                #[allow(unsafe_code)]
+                unsafe {
+                    out.put_columns(spec, columns, products);
+                }
+            });
         });
-        for i in 0..m {
-            let row = &mut c[i * spec.c_row_stride..][..n];
-            for (j, c) in row.iter_mut().enumerate() {
-                let product = spec.alpha * products[j * m + i];
-                *c = if spec.beta == 0.0 { product } else { spec.beta * *c + product };
-            }
-        }
     });
 }
 
@@ -139,8 +137,7 @@ fn of_rows<const P: usize, const B: usize>(
     products(k, x, weight, columns, out, step);
 }
 
-/// How far ahead of its use a weight is asked for, in bytes: what several rows do with a block takes longer than the
-/// processor looks ahead by itself.
+/// How far ahead of its use a weight is asked for, in bytes: further than the processor looks by itself.
 const AHEAD: usize = 16 << 10;
 
 vectorised! {
@@ -165,9 +162,7 @@ vectorised! {
             for (at_group, start) in (0..blocks).step_by(group).enumerate() {
                 let key = codec::key::<V, P>(scales, at_group);
                 for at in start..(start + group).min(blocks) {
-                    if I > 1 {
-                        simd::prefetch_behind(&w[at], AHEAD);
-                    }
+                    simd::prefetch_behind(&w[at], AHEAD);
                     add_block::<V, P, I>(&w[at], key, &whole[at], &mut sums);
                 }
             }

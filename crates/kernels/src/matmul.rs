@@ -6,6 +6,7 @@
 //! is cut at other places. For up to [`FEW_ROWS`] rows the order is one and the same.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use gemm::Parallelism;
 
@@ -146,14 +147,32 @@ pub(crate) struct Output<'a> {
     borrowed: PhantomData<&'a mut [f32]>,
 }
 
-// SAFETY: the pointer is that of a slice borrowed alone, and threads write through it by `product_into`, whose caller
-// sees to it that no two of them write the same columns.
+// SAFETY: the pointer is that of a slice borrowed alone, and threads write through it by `product_into` and `put_columns`,
+// whose callers see to it that no two of them write the same columns.
 #[allow(unsafe_code)]
 unsafe impl Sync for Output<'_> {}
 
 impl<'a> Output<'a> {
     pub(crate) fn new(c: &'a mut [f32]) -> Self {
         Self { first: c.as_mut_ptr(), len: c.len(), borrowed: PhantomData }
+    }
+
+    /// `c = alpha * products + beta * c` in some columns; `products: [columns, m]`.
+    ///
+    /// # Safety
+    /// No other thread uses these columns at the same time.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn put_columns(&self, spec: &MatMul, columns: Range<usize>, products: &[f32]) {
+        for i in 0..spec.m {
+            let row = i * spec.c_row_stride;
+            assert!(columns.end <= spec.n && row + columns.end <= self.len, "matmul: columns {columns:?} of row {i}");
+            // SAFETY: the columns of the row lie inside the output; that nobody else uses them is the caller's promise.
+            let c = unsafe { std::slice::from_raw_parts_mut(self.first.add(row + columns.start), columns.len()) };
+            for (c, products) in c.iter_mut().zip(products.chunks_exact(spec.m)) {
+                let product = spec.alpha * products[i];
+                *c = if spec.beta == 0.0 { product } else { spec.beta * *c + product };
+            }
+        }
     }
 }
 

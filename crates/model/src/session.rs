@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use luthier_engine::{Layout, Segment, Tape};
+use luthier_engine::{FEW_ROWS, Layout, Segment, Tape, threads};
 
 use crate::cache::{CachedPass, KvCache};
 use crate::error::ModelError;
@@ -121,6 +121,15 @@ impl<'m> Session<'m> {
         if pass.tokens.is_empty() {
             return;
         }
+        // A step of a few sequences is hundreds of short kernels; a prompt keeps the threads busy with long ones.
+        if pass.tokens.len() <= FEW_ROWS {
+            threads::team(|| self.compute(pass, logits));
+        } else {
+            self.compute(pass, logits);
+        }
+    }
+
+    fn compute(&mut self, pass: Pass, logits: &mut Vec<f32>) {
         let layout = Layout { positions: pass.positions, segments: Arc::new(pass.segments) };
         let mut tape = Tape::inference(self.model.device(), &self.model.params);
         let mut store = CachedPass { cache: &mut self.cache, rows: pass.rows };

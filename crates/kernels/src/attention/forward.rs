@@ -2,13 +2,11 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use super::{AttentionShape, BLOCK, Segment, WORTH_THREADS, check, copied_len, head_rows, work};
+use super::{AttentionShape, BLOCK, Segment, WORTH_A_TEAM, WORTH_THREADS, check, copied_len, head_rows, work};
 use crate::elementwise::scale_here;
 use crate::exp::exp;
 use crate::matmul::{MatMul, matmul_on_this_thread};
-use crate::simd::{self, dot, vectorised};
+use crate::simd::{self, LANES, Vector, load_part, vectorised};
 use crate::{scratch, threads};
 
 /// Some queries of a segment with their part of the result: whole rows, or for one query the heads of one key-value head.
@@ -42,10 +40,11 @@ pub fn attention(
         }
     };
     let tasks = tasks(shape, segments, out, lse);
-    if threads::parallelism() == 1 || work(segments, shape) < WORTH_THREADS {
+    let worth_threads = if threads::leads_team() { WORTH_A_TEAM } else { WORTH_THREADS };
+    if threads::parallelism() == 1 || work(segments, shape) < worth_threads {
         tasks.into_iter().for_each(run);
     } else {
-        tasks.into_par_iter().with_max_len(1).for_each(run);
+        threads::for_each(tasks, run);
     }
 }
 
@@ -199,19 +198,66 @@ vectorised! {
         max + sum.ln()
     }
 
-    /// `scores[i] = scale * q . keys[i]`, where key `i` starts at element `at` of row `i`.
+    /// `scores[i] = scale * q . keys[i]`, where key `i` starts at element `at` of row `i`; four keys at a time.
     fn scores_of(q: &[f32], keys: &[f32], width: usize, at: usize, scale: f32, scores: &mut [f32]) {
-        for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
-            *score = scale * dot::<V>(q, &key[at..at + q.len()]);
+        let key = |i: usize| &keys[i * width + at..][..q.len()];
+        let (fours, rest) = scores.as_chunks_mut::<4>();
+        let done = 4 * fours.len();
+        for (block, scores) in fours.iter_mut().enumerate() {
+            let sums = lane_products::<V, 4>(q, std::array::from_fn(|i| key(4 * block + i)));
+            *scores = V::sums(sums).map(|sum| scale * sum);
+        }
+        for (i, score) in rest.iter_mut().enumerate() {
+            let [sum] = lane_products::<V, 1>(q, [key(done + i)]);
+            *score = scale * sum.sum();
         }
     }
 
-    /// `out += sum of weights[i] * values[i]`.
+    /// `out += sum of weights[i] * values[i]`, in the order of the values; some columns at a time stay in registers.
     fn weighted_sum(weights: &[f32], values: &[f32], width: usize, at: usize, out: &mut [f32]) {
-        for (weight, value) in weights.iter().zip(values.chunks_exact(width)) {
-            for (o, v) in out.iter_mut().zip(&value[at..]) {
-                *o = weight.mul_add(*v, *o);
+        const COLUMNS: usize = 4 * LANES;
+        let (wide, rest) = out.as_chunks_mut::<COLUMNS>();
+        for (block, out) in wide.iter_mut().enumerate() {
+            let (out, _) = out.as_chunks_mut::<LANES>();
+            let mut acc: [V; 4] = std::array::from_fn(|i| V::load(&out[i]));
+            for (weight, value) in weights.iter().zip(values.chunks_exact(width)) {
+                let (value, _) = value[at + block * COLUMNS..][..COLUMNS].as_chunks::<LANES>();
+                for i in 0..4 {
+                    acc[i] = V::splat(*weight).mul_add(V::load(&value[i]), acc[i]);
+                }
+            }
+            for i in 0..4 {
+                acc[i].store(&mut out[i]);
+            }
+        }
+        let at = at + COLUMNS * wide.len();
+        if !rest.is_empty() {
+            for (weight, value) in weights.iter().zip(values.chunks_exact(width)) {
+                for (o, v) in rest.iter_mut().zip(&value[at..]) {
+                    *o = weight.mul_add(*v, *o);
+                }
             }
         }
     }
+}
+
+/// The products of a query with some keys, added up in lanes.
+#[inline(always)]
+fn lane_products<V: Vector, const KEYS: usize>(q: &[f32], keys: [&[f32]; KEYS]) -> [V; KEYS] {
+    let mut acc = [V::splat(0.0); KEYS];
+    let (blocks, rest) = q.as_chunks::<LANES>();
+    let key_blocks = keys.map(|key| &key.as_chunks::<LANES>().0[..blocks.len()]);
+    for (at, q) in blocks.iter().enumerate() {
+        let q = V::load(q);
+        for i in 0..KEYS {
+            acc[i] = q.mul_add(V::load(&key_blocks[i][at]), acc[i]);
+        }
+    }
+    if !rest.is_empty() {
+        let q = load_part::<V>(rest, 0.0);
+        for i in 0..KEYS {
+            acc[i] = q.mul_add(load_part(&keys[i][LANES * blocks.len()..], 0.0), acc[i]);
+        }
+    }
+    acc
 }

@@ -129,3 +129,6 @@ fn work(segments: &[Segment], shape: &AttentionShape) -> usize {
 
 /// Multiply-adds below which attention stays on its thread.
 const WORTH_THREADS: usize = 1 << 19;
+
+/// The same where the threads wait for work.
+const WORTH_A_TEAM: usize = 1 << 15;

@@ -5,8 +5,6 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::PackedView;
 use super::codec::BLOCK;
 use super::unpack::unpack_part;
@@ -50,7 +48,7 @@ pub fn matmul(spec: &MatMul, a: &[f32], b: &PackedView<'_>, c: &mut [f32]) {
     if spec.is_small() || threads::parallelism() == 1 {
         (0..panels).for_each(run);
     } else {
-        (0..panels).into_par_iter().with_max_len(1).for_each(run);
+        threads::for_each((0..panels).collect(), run);
     }
 }
 

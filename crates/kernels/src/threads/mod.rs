@@ -4,9 +4,15 @@
 //! works on rows that have nothing to do with each other ([`rows`]: any cut gives the same bits), or it reduces over
 //! rows in chunks whose size depends on the shape only and adds the chunks in order ([`reduce_rows`]).
 
+mod team;
+
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
+
+pub use team::{leads_team, team};
 
 /// Elements below which a loop is not worth another thread: five microseconds for an addition, more for others.
 pub const GRAIN: usize = 1 << 16;
@@ -72,6 +78,13 @@ impl<T: Send> Rows for RowsMut<'_, T> {
     }
 }
 
+/// Nothing to be written, or not by rows.
+impl Rows for () {
+    fn split(self, _: usize) -> (Self, Self) {
+        ((), ())
+    }
+}
+
 impl<A: Rows, B: Rows> Rows for (A, B) {
     fn split(self, at: usize) -> (Self, Self) {
         let ((a0, a1), (b0, b1)) = (self.0.split(at), self.1.split(at));
@@ -97,7 +110,34 @@ impl<A: Rows, B: Rows, C: Rows, D: Rows> Rows for (A, B, C, D) {
 /// `row_chunk` of them. `f` must treat each row by itself: where the cuts fall is not promised.
 pub fn rows<R: Rows>(n_rows: usize, row_chunk: usize, out: R, f: impl Fn(Range<usize>, R) + Sync) {
     let row_chunk = if parallelism() == 1 { usize::MAX } else { row_chunk.max(1) };
+    if n_rows > row_chunk && leads_team() {
+        // A few pieces for each thread, so that one that was held up does not keep the others waiting.
+        let chunk = row_chunk.max(n_rows.div_ceil(8 * parallelism()));
+        let mut rest = Some(out);
+        let mut cut = |start: usize| {
+            let end = (start + chunk).min(n_rows);
+            let (part, behind) = rest.take().expect("rows are cut in order").split(end - start);
+            rest = Some(behind);
+            (start..end, part)
+        };
+        return for_each((0..n_rows).step_by(chunk).map(&mut cut).collect(), |(range, out)| f(range, out));
+    }
     split_rows(0..n_rows, row_chunk, out, &f);
+}
+
+/// Calls `f` with each of the tasks, on several threads.
+pub fn for_each<T: Send>(tasks: Vec<T>, f: impl Fn(T) + Sync) {
+    if !leads_team() {
+        return tasks.into_par_iter().with_max_len(1).for_each(&f);
+    }
+    let tasks: Vec<_> = tasks.into_iter().map(|task| Mutex::new(Some(task))).collect();
+    let next = AtomicUsize::new(0);
+    team::together(&|| {
+        while let Some(task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let task = task.lock().unwrap_or_else(PoisonError::into_inner).take();
+            f(task.expect("a task is taken once"));
+        }
+    });
 }
 
 fn split_rows<R: Rows>(range: Range<usize>, row_chunk: usize, out: R, f: &(impl Fn(Range<usize>, R) + Sync)) {
@@ -114,6 +154,16 @@ fn split_rows<R: Rows>(range: Range<usize>, row_chunk: usize, out: R, f: &(impl 
         || split_rows(range.start..middle, row_chunk, head, f),
         || split_rows(middle..range.end, row_chunk, tail, f),
     );
+}
+
+/// `f` of every item, in their order; on several threads when each of them is `elements` numbers of work and that is enough.
+pub fn map<T: Send, U: Send>(items: Vec<T>, elements: usize, f: impl Fn(T) -> U + Sync) -> Vec<U> {
+    if items.len() * elements <= GRAIN || parallelism() == 1 {
+        return items.into_iter().map(f).collect();
+    }
+    let mut results: Vec<Option<U>> = items.iter().map(|_| None).collect();
+    for_each(items.into_iter().zip(&mut results).collect(), |(item, result)| *result = Some(f(item)));
+    results.into_iter().map(|result| result.expect("every item was visited")).collect()
 }
 
 /// Whether `f` holds for every chunk of `chunk` elements of `0..len`, asked on all threads.
