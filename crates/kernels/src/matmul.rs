@@ -91,12 +91,12 @@ impl MatMul {
 const WORTH_THREADS: usize = 1 << 20;
 
 /// About how many numbers a product with `m` rows of `a` and sums of length `k` packs meanwhile: `gemm` packs one operand in
-/// pieces of this depth, of which the cache takes at most so many.
+/// pieces of this depth, of which the cache takes at most so many, on each thread.
 #[must_use]
 pub fn scratch_len(m: usize, k: usize) -> usize {
     const DEPTH: usize = 512;
     const MOST: usize = 1 << 23;
-    (m * k.min(DEPTH)).min(MOST)
+    (m * k.min(DEPTH)).min(MOST) * threads::parallelism()
 }
 
 /// Computes the product on all threads.
@@ -130,17 +130,74 @@ fn bytes_of(numbers: &[f32]) -> &[u8] {
     }
 }
 
-/// `spec` must have passed [`MatMul::check`].
+/// A large product through `gemm`, one call for each of its [`Parts`]; a small or narrow one in a single call. `spec` must
+/// have passed [`MatMul::check`].
 fn through_gemm(spec: &MatMul, a: &[f32], b: &[f32], c: &mut [f32], threads: usize) {
-    let parallelism = if threads == 1 || spec.is_small() { Parallelism::None } else { Parallelism::Rayon(threads) };
-    // SAFETY: the caller has checked that `c` holds the output, and it is borrowed alone.
-    #[allow(unsafe_code)]
-    unsafe {
-        gemm_at(spec, a, b, c.as_mut_ptr(), parallelism);
+    let Some(parts) = Parts::of(spec) else {
+        let parallelism = if threads == 1 || spec.is_small() { Parallelism::None } else { Parallelism::Rayon(threads) };
+        // SAFETY: the caller has checked that `c` holds the output, and it is borrowed alone.
+        #[allow(unsafe_code)]
+        return unsafe { gemm_at(spec, a, b, c.as_mut_ptr(), parallelism) };
+    };
+    let out = Output::new(c);
+    let run = |part: usize| {
+        let (rows, columns) = parts.at(part, spec);
+        let part = MatMul { m: rows.len(), n: columns.len(), ..*spec };
+        let (a, b) = (&a[rows.start * spec.a_strides.0..], &b[columns.start * spec.b_strides.1..]);
+        // SAFETY: parts do not overlap, and each is computed once.
+        #[allow(unsafe_code)]
+        unsafe {
+            product_into(&part, a, b, &out, rows.start * spec.c_row_stride + columns.start);
+        }
+    };
+    if threads == 1 {
+        (0..parts.count).for_each(run);
+    } else {
+        threads::for_each((0..parts.count).collect(), run);
     }
 }
 
-/// An output `[m, n]` whose columns several threads write, each its own.
+/// How an output is cut, by its shape alone, so that threads take part after part, each with its own panels in its own cache:
+/// faster than `gemm`'s threads, which wait for each other while one of them packs.
+#[derive(Clone, Copy)]
+struct Parts {
+    /// Rows of a part: all of them, or columns are.
+    height: usize,
+    width: usize,
+    count: usize,
+}
+
+impl Parts {
+    /// Columns of a part: two tiles of registers under AVX-512, four or more under other instruction sets.
+    const WIDTH: usize = 96;
+    /// Rows of a part of a tall output.
+    const HEIGHT: usize = 768;
+
+    fn of(spec: &MatMul) -> Option<Self> {
+        let (m, n) = (spec.m, spec.n);
+        if spec.is_small() {
+            None
+        } else if m >= 4 * n && m >= 4 * Self::HEIGHT {
+            Some(Self { height: Self::HEIGHT, width: n, count: m.div_ceil(Self::HEIGHT) })
+        } else if n >= 2 * Self::WIDTH {
+            // A very wide output in wider parts: for each of them `a` is packed again. An even number of equal parts, as
+            // long as they are few: two threads or four then have as much to do as each other.
+            let about = Self::WIDTH * (n / (64 * Self::WIDTH)).clamp(1, 4);
+            let even = 2 * (n / (2 * about));
+            let width = n.div_ceil(even).next_multiple_of(16);
+            Some(Self { height: m, width, count: n.div_ceil(width) })
+        } else {
+            None
+        }
+    }
+
+    fn at(&self, part: usize, spec: &MatMul) -> (Range<usize>, Range<usize>) {
+        let cut = |length: usize, step: usize| part * step..((part + 1) * step).min(length);
+        if self.width == spec.n { (cut(spec.m, self.height), 0..spec.n) } else { (0..spec.m, cut(spec.n, self.width)) }
+    }
+}
+
+/// An output `[m, n]` of which several threads write parts, each its own.
 pub(crate) struct Output<'a> {
     first: *mut f32,
     len: usize,
@@ -148,7 +205,7 @@ pub(crate) struct Output<'a> {
 }
 
 // SAFETY: the pointer is that of a slice borrowed alone, and threads write through it by `product_into` and `put_columns`,
-// whose callers see to it that no two of them write the same columns.
+// whose callers see to it that no two of them write the same elements.
 #[allow(unsafe_code)]
 unsafe impl Sync for Output<'_> {}
 
@@ -176,16 +233,16 @@ impl<'a> Output<'a> {
     }
 }
 
-/// The product of `spec` on the calling thread, into the columns of `c` that begin at `column`.
+/// The product of `spec` on the calling thread, into the part of `c` that begins at element `first`.
 ///
 /// # Safety
-/// No other thread uses these columns at the same time.
+/// No other thread uses this part at the same time.
 #[allow(unsafe_code)]
-pub(crate) unsafe fn product_into(spec: &MatMul, a: &[f32], b: &[f32], c: &Output<'_>, column: usize) {
-    assert!(column <= c.len, "matmul: column {column} of an output of {} elements", c.len);
-    spec.check(a.len(), b.len(), c.len - column);
-    // SAFETY: `check` has found the output inside `c` behind `column`; that nobody else uses it is the caller's promise.
-    unsafe { gemm_at(spec, a, b, c.first.add(column), Parallelism::None) }
+pub(crate) unsafe fn product_into(spec: &MatMul, a: &[f32], b: &[f32], c: &Output<'_>, first: usize) {
+    assert!(first <= c.len, "matmul: element {first} of an output of {}", c.len);
+    spec.check(a.len(), b.len(), c.len - first);
+    // SAFETY: `check` has found the output inside `c` behind `first`; that nobody else uses it is the caller's promise.
+    unsafe { gemm_at(spec, a, b, c.first.add(first), Parallelism::None) }
 }
 
 /// # Safety

@@ -12,10 +12,11 @@ use crate::params::{Grads, ParamId};
 use crate::tape::{Tape, Var};
 use crate::tensor::Tensor;
 
-/// Numbers of one chunk of logits: 64 MB.
-const CHUNK: usize = 1 << 24;
+/// Numbers of one chunk of logits: 128 MB. Large vocabularies need some two hundred rows together, or the head's products
+/// spend their time on packing it.
+const CHUNK: usize = 1 << 25;
 
-/// How many rows of logits over `v` words exist at a time.
+/// How many rows of logits over `v` words exist at a time at most.
 pub fn logits_rows(v: usize) -> usize {
     (CHUNK / v).max(1)
 }
@@ -71,8 +72,9 @@ impl Tape<'_> {
     fn chunks(&self, head: ParamId, labels: &[u32]) -> impl Iterator<Item = Range<usize>> + use<> {
         let v = self.params().get(head).tensor.rows();
         assert!(labels.iter().all(|&label| (label as usize) < v), "a label is not below the vocabulary of {v}");
-        let (n, chunk) = (labels.len(), logits_rows(v));
-        (0..n).step_by(chunk).map(move |start| start..(start + chunk).min(n))
+        let n = labels.len();
+        let chunks = n.div_ceil(logits_rows(v));
+        (0..chunks).map(move |i| n * i / chunks..n * (i + 1) / chunks)
     }
 }
 
