@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::error::TrainError;
 use crate::estimate::{MemoryEstimate, estimate_memory};
-use crate::recipe::{AdamState, Lora, Method, RecomputeName, Targets, Train};
+use crate::recipe::{AdamState, Lora, Method, RecomputeName, Train};
 use crate::rehearsal::Base;
 use crate::run::Task;
 
@@ -126,20 +126,8 @@ fn changes(task: &Task<'_>, now: &MemoryEstimate) -> Vec<Change> {
     } else {
         let eight_bit = Box::new(|_: &mut Store, options: &mut Train| options.adam.state = AdamState::EightBit);
         add("train.adam.state", "\"8bit\"".to_owned(), "the optimiser's means are rounded to two digits", eight_bit);
-        let apply = Box::new(|_: &mut Store, options: &mut Train| options.method = Method::Lora(default_adapter()));
+        let apply = Box::new(|_: &mut Store, options: &mut Train| options.method = Method::Lora(Lora::of_defaults()));
         add("train.method", "\"lora\"".to_owned(), "an adapter is trained, not every weight", apply);
     }
     changes
-}
-
-/// The adapter that `train.method = "lora"` alone asks for.
-fn default_adapter() -> Lora {
-    Lora {
-        rank: Some(8),
-        alpha: Some(16.0),
-        dropout: 0.0,
-        targets: Some(Targets::AllLinear),
-        rslora: Some(false),
-        init: None,
-    }
 }

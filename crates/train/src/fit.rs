@@ -16,18 +16,18 @@ pub fn peak_bytes(process: u64, device: usize) -> u64 {
     process + device as u64 + MARGIN
 }
 
-/// Refuses a run that would take more memory than there is. `weights` are the bytes of the device that the process has
-/// already.
+/// Counts what a run takes and refuses one that would take more memory than there is. `weights` are the bytes of the device
+/// that the process has already.
 ///
 /// # Errors
 /// [`TrainError::Memory`], with what to change.
-pub fn check_room(base: Base<'_>, task: &Task<'_>, weights: usize) -> Result<(), TrainError> {
-    let Some(room) = room().map_err(TrainError::MemoryLimit)? else { return Ok(()) };
-    let process = resident_bytes().saturating_sub(weights as u64);
+pub fn check_room(base: Base<'_>, task: &Task<'_>, weights: usize) -> Result<MemoryEstimate, TrainError> {
     let estimate = estimate_memory(base, task)?;
+    let Some(room) = room().map_err(TrainError::MemoryLimit)? else { return Ok(estimate) };
+    let process = resident_bytes().saturating_sub(weights as u64);
     let needed = peak_bytes(process, estimate.device.total());
     if needed <= room.bytes {
-        return Ok(());
+        return Ok(estimate);
     }
     let fits = |device| peak_bytes(process, device) <= room.bytes;
     let advice = advise(base, task, &estimate, &fits)?;

@@ -42,6 +42,9 @@ pub struct Run<'a> {
     pub dir: &'a Path,
     /// What decides the trained weights (recipe, data, base); a checkpoint with another one is refused.
     pub training_hash: &'a str,
+    /// Bytes of the device that come and go with every micro-batch, where they were counted; taken from the system before the
+    /// first.
+    pub passing: Option<usize>,
 }
 
 impl<'a> Task<'a> {
@@ -103,7 +106,10 @@ pub fn train(model: &mut Model, run: &Run<'_>, watch: &mut dyn Watch) -> Result<
     let mut meter = Meter::open(&metrics_path, state.step).map_err(write_error)?;
     let mut grads = Grads::zeros(model.device(), &model.params);
     if state.step < total {
-        let passing = estimate_memory(Base::of(model), task)?.device.passing();
+        let passing = match run.passing {
+            Some(bytes) => bytes,
+            None => estimate_memory(Base::of(model), task)?.device.passing(),
+        };
         let refused = |_| TrainError::Memory {
             key: "train.micro_batch_tokens",
             why: format!("the system does not give the {} that a micro-batch takes", gigabytes(passing as u64)),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::batch::TrainingRow;
 use crate::error::TrainError;
+use crate::estimate::MemoryEstimate;
 use crate::fit::check_room;
 use crate::folder::RunFolder;
 use crate::recipe::{self, Base, CreateModel, Method, ModelSource, ResolvedRecipe, Targets, TrainTokenizer};
@@ -34,6 +35,8 @@ pub struct Setup {
     pub training_hash: String,
     /// What the reader of the run should know.
     pub notices: Vec<String>,
+    /// What the training will take of memory; none where it is done already.
+    pub memory: Option<MemoryEstimate>,
 }
 
 /// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest.
@@ -66,7 +69,7 @@ pub fn set_up(
     let data = rows.options.sources.iter().map(|source| hash_of_file(&source.path)).collect::<Result<Vec<_>, _>>()?;
     let training_hash = training_hash(recipe, &data, &base_dir)?;
     let RenderedRows { tokenizer, template, prepared, options, notices, .. } = rows;
-    let setup = Setup { base_dir, model, tokenizer, template, prepared, training_hash, notices };
+    let mut setup = Setup { base_dir, model, tokenizer, template, prepared, training_hash, notices, memory: None };
     folder.check_claim(&setup.training_hash)?;
     folder.begin(&recipe_sha256)?;
     folder.write("recipe.toml", &recipe.to_toml())?;
@@ -75,7 +78,7 @@ pub fn set_up(
     setup.prepared.check(&options)?;
     if !Tuned::of(recipe, folder).dir().exists() {
         let (weights, rows) = (setup.model.device().memory().current, setup.training_rows());
-        check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &rows), weights)?;
+        setup.memory = Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &rows), weights)?);
     }
     folder.claim(setup.manifest(recipe, trainable, &hash_of(&data)))?;
     Ok(setup)

@@ -60,6 +60,7 @@ pub fn train_stage(
         held_out: &held_out,
         dir: folder.dir(),
         training_hash: &setup.training_hash,
+        passing: setup.memory.map(|memory| memory.device.passing()),
     };
     train(&mut setup.model, &run, watch)?;
     // What saving and loading take for a while is then no more than training took.

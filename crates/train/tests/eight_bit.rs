@@ -45,7 +45,7 @@ fn run(dir: &Path, state: AdamState) -> Vec<f64> {
     model.train_everything();
     let (rows, options) = (rows(), options(state));
     let task = Task { options: &options, rows: &rows, seed: 1, shuffle: Some(3) };
-    let run = Run { task, held_out: &[], dir, training_hash: "one" };
+    let run = Run { task, held_out: &[], dir, training_hash: "one", passing: None };
     let mut steps = Steps::default();
     train(&mut model, &run, &mut steps).unwrap();
     steps.0.iter().map(|step| step.loss).collect()

@@ -63,7 +63,7 @@ fn run(model: &mut Model, rows: &[TrainingRow], options: &Train) -> Vec<StepMetr
     let dir = tempfile::tempdir().unwrap();
     let mut steps = Steps::default();
     let task = Task { options, rows, seed: 1, shuffle: None };
-    let run = Run { task, held_out: &[], dir: dir.path(), training_hash: "golden" };
+    let run = Run { task, held_out: &[], dir: dir.path(), training_hash: "golden", passing: None };
     train(model, &run, &mut steps).unwrap();
     steps.0
 }

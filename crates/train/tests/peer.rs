@@ -47,6 +47,7 @@ fn steps_of(text: &str) -> Vec<StepMetrics> {
         held_out: &[],
         dir: &dir.path().join("run"),
         training_hash: &setup.training_hash,
+        passing: None,
     };
     train(&mut setup.model, &run, &mut steps).unwrap();
     steps.0

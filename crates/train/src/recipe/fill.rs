@@ -284,6 +284,13 @@ fn train(written: &Written, folder: &Path) -> Train {
     }
 }
 
+impl Lora {
+    /// The adapter of a recipe that says no more than `train.method = "lora"`.
+    pub(crate) fn of_defaults() -> Self {
+        lora(&Written::default(), Path::new(""))
+    }
+}
+
 fn lora(written: &Written, folder: &Path) -> Lora {
     let named = written.texts("train.lora.targets").map(Targets::Named);
     // An adapter to start from has its own; what is written beside it is compared with that.
