@@ -24,6 +24,7 @@
 mod error;
 mod ledger;
 mod options;
+mod pieces;
 mod prepare;
 mod render;
 mod rows;

@@ -4,7 +4,6 @@
 
 mod fault;
 mod message;
-mod scan;
 mod shape;
 
 use std::fs::File;
@@ -13,6 +12,7 @@ use std::path::Path;
 
 use crate::error::TextError;
 use crate::options::Source;
+use crate::pieces::{Body, OpenError, Pieces};
 pub use fault::{Fault, FaultKind, RowFault};
 pub use message::{Message, Role, check_conversation, messages_from_json};
 pub use shape::{Content, Format};
@@ -61,17 +61,17 @@ fn read_from(
 ) -> Result<Vec<Result<Row, RowFault>>, TextError> {
     let path = &source.path;
     let mut pieces =
-        scan::Pieces::open(reader, source.format == Format::Text || is_plain_text(path)).map_err(|e| match e {
-            scan::OpenError::Io(cause) => TextError::Read { path: path.clone(), cause },
-            scan::OpenError::Encoding(encoding) => TextError::Encoding { path: path.clone(), encoding },
+        Pieces::open(reader, source.format == Format::Text || is_plain_text(path)).map_err(|e| match e {
+            OpenError::Io(cause) => TextError::Read { path: path.clone(), cause },
+            OpenError::Encoding(encoding) => TextError::Encoding { path: path.clone(), encoding },
         })?;
     let mut rows = Vec::new();
     while limit.is_none_or(|limit| rows.len() < limit) {
         let Some(piece) = pieces.next().map_err(TextError::read(path))? else { break };
         let line = piece.line;
         let content = piece.body.and_then(|body| match body {
-            scan::Body::Json(value) => shape::content(value, source.format),
-            scan::Body::Paragraph(text) => shape::paragraph(text),
+            Body::Json(value) => shape::content(value, source.format),
+            Body::Paragraph(text) => shape::paragraph(text),
         });
         rows.push(match content {
             Ok(content) => Ok(Row { source: index, line, content }),

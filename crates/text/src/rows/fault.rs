@@ -137,11 +137,11 @@ pub struct Fault {
 }
 
 impl Fault {
-    pub(super) fn of(kind: FaultKind) -> Self {
+    pub(crate) fn of(kind: FaultKind) -> Self {
         Fault { field: None, kind }
     }
 
-    pub(super) fn at(field: impl Into<String>, kind: FaultKind) -> Self {
+    pub(crate) fn at(field: impl Into<String>, kind: FaultKind) -> Self {
         Fault { field: Some(field.into()), kind }
     }
 }

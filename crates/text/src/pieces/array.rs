@@ -9,16 +9,16 @@ use std::io::{self, Read};
 
 use serde_json::Value;
 
-use super::super::fault::{Fault, FaultKind};
 use super::window::Window;
 use super::{Body, Piece, parse};
+use crate::rows::{Fault, FaultKind};
 
 /// Fields that a row may begin with, before any good row has been seen.
 const ROW_FIELDS: [&str; 9] =
     ["instruction", "output", "prompt", "completion", "input", "target", "messages", "text", "id"];
 
 /// Pieces of the array whose `[` has been consumed.
-pub(in crate::rows) struct ArrayPieces<R> {
+pub(crate) struct ArrayPieces<R> {
     window: Window<R>,
     row: usize,
     first_fields: HashSet<String>,

@@ -7,24 +7,24 @@ use std::io::{self, Read};
 
 use serde_json::Value;
 
-use super::fault::{Fault, FaultKind};
+use crate::rows::{Fault, FaultKind};
 use array::ArrayPieces;
 use window::Window;
 
 /// One piece: where it stands, and what it holds or why that cannot be read.
-pub(super) struct Piece {
-    pub(super) line: usize,
-    pub(super) body: Result<Body, Fault>,
+pub(crate) struct Piece {
+    pub(crate) line: usize,
+    pub(crate) body: Result<Body, Fault>,
 }
 
 /// What a piece holds.
-pub(super) enum Body {
+pub(crate) enum Body {
     Json(Value),
     Paragraph(String),
 }
 
 /// Why a file cannot be cut into pieces.
-pub(super) enum OpenError {
+pub(crate) enum OpenError {
     Io(io::Error),
     Encoding(&'static str),
 }
@@ -36,7 +36,7 @@ impl From<io::Error> for OpenError {
 }
 
 /// The pieces of one file.
-pub(super) enum Pieces<R> {
+pub(crate) enum Pieces<R> {
     Array(ArrayPieces<R>),
     Lines(LinePieces<R>),
     Paragraphs(LinePieces<R>),
@@ -44,7 +44,7 @@ pub(super) enum Pieces<R> {
 
 impl<R: Read> Pieces<R> {
     /// Looks at the first bytes and chooses. `plain` allows paragraphs, where the file does not begin as JSON.
-    pub(super) fn open(reader: R, plain: bool) -> Result<Self, OpenError> {
+    pub(crate) fn open(reader: R, plain: bool) -> Result<Self, OpenError> {
         let mut window = Window::new(reader);
         let first = [window.at(0)?, window.at(1)?, window.at(2)?];
         match first {
@@ -68,7 +68,7 @@ impl<R: Read> Pieces<R> {
         Ok(Pieces::Lines(LinePieces { window, line: 0 }))
     }
 
-    pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<Piece>> {
         match self {
             Pieces::Array(pieces) => pieces.next(),
             Pieces::Lines(pieces) => pieces.next_line(),
@@ -109,7 +109,7 @@ fn is_first_of_lines<R: Read>(window: &mut Window<R>, i: usize) -> io::Result<bo
 }
 
 /// Reads lines; empty ones count as lines, but are no rows.
-pub(super) struct LinePieces<R> {
+pub(crate) struct LinePieces<R> {
     window: Window<R>,
     line: usize,
 }
