@@ -24,7 +24,7 @@
 mod error;
 mod ledger;
 mod options;
-mod pieces;
+pub mod pieces;
 mod prepare;
 mod render;
 mod rows;

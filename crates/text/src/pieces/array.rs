@@ -10,31 +10,41 @@ use std::io::{self, Read};
 use serde_json::Value;
 
 use super::window::Window;
-use super::{Body, Piece, parse};
+use super::{Body, LONGEST_PIECE, Piece, parse, relaxed};
 use crate::rows::{Fault, FaultKind};
 
 /// Fields that a row may begin with, before any good row has been seen.
 const ROW_FIELDS: [&str; 9] =
     ["instruction", "output", "prompt", "completion", "input", "target", "messages", "text", "id"];
 
+/// How much of a broken stretch is held while the next whole row is looked for.
+const BROKEN_STRETCH: usize = 1 << 20;
+
 /// Pieces of the array whose `[` has been consumed.
-pub(crate) struct ArrayPieces<R> {
+pub(super) struct ArrayPieces<R> {
     window: Window<R>,
     row: usize,
     first_fields: HashSet<String>,
     finished: bool,
+    nested: bool,
 }
 
 /// Where a value ends.
-enum End {
+pub(super) enum End {
     At(usize),
     Broken(&'static str),
 }
 
 impl<R: Read> ArrayPieces<R> {
-    pub(super) fn new(window: Window<R>) -> Self {
+    /// `nested`: what stands behind the closing bracket belongs to somebody else.
+    pub(super) fn new(window: Window<R>, nested: bool) -> Self {
         let first_fields = ROW_FIELDS.iter().map(ToString::to_string).collect();
-        ArrayPieces { window, row: 0, first_fields, finished: false }
+        ArrayPieces { window, row: 0, first_fields, finished: false, nested }
+    }
+
+    /// The window, at the byte behind the last piece.
+    pub(super) fn into_window(self) -> Window<R> {
+        self.window
     }
 
     pub(super) fn next(&mut self) -> io::Result<Option<Piece>> {
@@ -50,6 +60,9 @@ impl<R: Read> ArrayPieces<R> {
             Some(b']') => {
                 self.finished = true;
                 self.window.consume(1);
+                if self.nested {
+                    return Ok(None);
+                }
                 self.skip_blank(false)?;
                 match self.window.at(0)? {
                     None => Ok(None),
@@ -82,7 +95,7 @@ impl<R: Read> ArrayPieces<R> {
     }
 
     /// Moves to the next whole row behind a break, at most to `bound`; all before it is one fault.
-    fn recover(&mut self, bound: Option<usize>, fault: Fault) -> io::Result<Piece> {
+    fn recover(&mut self, mut bound: Option<usize>, fault: Fault) -> io::Result<Piece> {
         let mut length = bound;
         let mut separated = false;
         let mut i = 1;
@@ -101,6 +114,11 @@ impl<R: Read> ArrayPieces<R> {
                 _ => separated = false,
             }
             i += 1;
+            if i >= BROKEN_STRETCH {
+                self.window.consume(i);
+                (bound, length) = (bound.map(|b| b - i), length.map(|l| l - i));
+                i = 0;
+            }
         }
         self.finished = length.is_none();
         self.window.consume(length.unwrap_or(i).max(1));
@@ -118,11 +136,9 @@ impl<R: Read> ArrayPieces<R> {
     }
 
     /// The first byte behind `end` that is not white space.
-    fn after(&mut self, mut end: usize) -> io::Result<Option<u8>> {
-        while self.window.at(end)?.is_some_and(|b| b.is_ascii_whitespace()) {
-            end += 1;
-        }
-        self.window.at(end)
+    fn after(&mut self, end: usize) -> io::Result<Option<u8>> {
+        let i = relaxed::skip_blank(&mut self.window, end)?;
+        self.window.at(i)
     }
 
     fn fault(&mut self, why: &str) -> io::Result<Option<Piece>> {
@@ -131,10 +147,14 @@ impl<R: Read> ArrayPieces<R> {
     }
 
     fn skip_blank(&mut self, commas: bool) -> io::Result<()> {
-        while self.window.at(0)?.is_some_and(|b| b.is_ascii_whitespace() || (commas && b == b',')) {
+        loop {
+            let end = relaxed::skip_blank(&mut self.window, 0)?;
+            self.window.consume(end);
+            if !(commas && self.window.at(0)? == Some(b',')) {
+                return Ok(());
+            }
             self.window.consume(1);
         }
-        Ok(())
     }
 }
 
@@ -143,7 +163,7 @@ fn first_field(value: &Value) -> Option<&str> {
 }
 
 /// The end of the value that begins at `start`.
-fn scan<R: Read>(window: &mut Window<R>, start: usize) -> io::Result<End> {
+pub(super) fn scan<R: Read>(window: &mut Window<R>, start: usize) -> io::Result<End> {
     let mut open: Vec<u8> = Vec::new();
     let mut i = start;
     loop {
@@ -151,11 +171,19 @@ fn scan<R: Read>(window: &mut Window<R>, start: usize) -> io::Result<End> {
             let why = if open.is_empty() { "the file ends inside a value" } else { "the file ends inside this row" };
             return Ok(End::Broken(why));
         };
+        if i - start > LONGEST_PIECE {
+            return Ok(End::Broken("this row does not end within 64 MiB"));
+        }
         match byte {
             b'"' => match scan_string(window, i)? {
                 End::At(end) => i = end - 1,
                 broken @ End::Broken(_) => return Ok(broken),
             },
+            b'/' => {
+                if let Some(end) = relaxed::skip_comment(window, i)? {
+                    i = end - 1;
+                }
+            }
             b'{' | b'[' => open.push(byte),
             b'}' | b']' => match open.pop() {
                 Some(b'{') if byte == b'}' => {}
@@ -181,6 +209,7 @@ fn scan_string<R: Read>(window: &mut Window<R>, start: usize) -> io::Result<End>
         match window.at(i)? {
             None => return Ok(End::Broken("the file ends inside a text")),
             Some(b'\n') => return Ok(End::Broken("a line ends inside a text; is a quote missing?")),
+            Some(_) if i - start > LONGEST_PIECE => return Ok(End::Broken("this row does not end within 64 MiB")),
             Some(b'\\') => i += 2,
             Some(b'"') => return Ok(End::At(i + 1)),
             Some(_) => i += 1,

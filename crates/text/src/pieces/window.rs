@@ -9,11 +9,13 @@ pub(super) struct Window<R> {
     buffer: Vec<u8>,
     start: usize,
     ended: bool,
+    /// What the reader said after bytes that came through; they are given out first.
+    failure: Option<io::Error>,
 }
 
 impl<R: Read> Window<R> {
     pub(super) fn new(reader: R) -> Self {
-        Window { reader, buffer: Vec::new(), start: 0, ended: false }
+        Window { reader, buffer: Vec::new(), start: 0, ended: false, failure: None }
     }
 
     /// The byte `i` places after the current position, `None` past the end.
@@ -27,17 +29,37 @@ impl<R: Read> Window<R> {
         Ok(Some(self.buffer[self.start + i]))
     }
 
-    /// Distance to the next `byte`, or to the end.
-    pub(super) fn find(&mut self, byte: u8) -> io::Result<usize> {
+    /// Distance to the next `byte`, or to the end; `None` when neither stands within `limit` bytes.
+    pub(super) fn find(&mut self, byte: u8, limit: usize) -> io::Result<Option<usize>> {
         let mut searched = 0;
         loop {
             let seen = &self.buffer[self.start + searched..];
-            if let Some(i) = seen.iter().position(|b| *b == byte) {
-                return Ok(searched + i);
+            if let Some(i) = memchr::memchr(byte, seen) {
+                return Ok(Some(searched + i).filter(|found| *found <= limit));
             }
             searched += seen.len();
+            if searched > limit {
+                return Ok(None);
+            }
             if !self.fill()? {
-                return Ok(searched);
+                return Ok(Some(searched));
+            }
+        }
+    }
+
+    /// Moves to the next `byte`, or to the end, and keeps nothing of what lies before it.
+    pub(super) fn skip_to(&mut self, byte: u8) -> io::Result<()> {
+        loop {
+            let seen = &self.buffer[self.start..];
+            match memchr::memchr(byte, seen) {
+                Some(i) => {
+                    self.start += i;
+                    return Ok(());
+                }
+                None => self.start = self.buffer.len(),
+            }
+            if !self.fill()? {
+                return Ok(());
             }
         }
     }
@@ -60,10 +82,20 @@ impl<R: Read> Window<R> {
             self.buffer.drain(..self.start);
             self.start = 0;
         }
+        if let Some(failure) = self.failure.take() {
+            self.ended = true;
+            return Err(failure);
+        }
         let before = self.buffer.len();
-        let read = self.reader.by_ref().take(CHUNK as u64).read_to_end(&mut self.buffer)?;
-        debug_assert_eq!(self.buffer.len(), before + read);
-        self.ended = read == 0;
+        let read = self.reader.by_ref().take(CHUNK as u64).read_to_end(&mut self.buffer);
+        match read {
+            Ok(_) => self.ended = self.buffer.len() == before,
+            Err(failure) if self.buffer.len() > before => self.failure = Some(failure),
+            Err(failure) => {
+                self.ended = true;
+                return Err(failure);
+            }
+        }
         Ok(!self.ended)
     }
 }

@@ -45,6 +45,10 @@ pub enum FaultKind {
     NotJson(String),
     /// The array's structure breaks inside this row; what follows up to the next whole row is part of it.
     BrokenArray(String),
+    /// The structure of the document that holds the rows breaks; what follows is not read.
+    BrokenDocument(String),
+    /// The piece is longer than so many bytes.
+    TooLong(usize),
     /// The row is JSON, but not an object: what it is.
     NotAnObject(&'static str),
     /// None of the known shapes fits: the fields that are there.
@@ -78,6 +82,8 @@ impl FaultKind {
         match self {
             FaultKind::NotJson(_) => "not JSON",
             FaultKind::BrokenArray(_) => "broken array",
+            FaultKind::BrokenDocument(_) => "broken document",
+            FaultKind::TooLong(_) => "too long",
             FaultKind::NotAnObject(_) => "not an object",
             FaultKind::UnknownShape(_) => "unknown shape",
             FaultKind::MissingField(_) => "missing field",
@@ -99,6 +105,8 @@ impl fmt::Display for FaultKind {
         match self {
             FaultKind::NotJson(why) => write!(f, "not JSON: {why}"),
             FaultKind::BrokenArray(why) => write!(f, "the array breaks in this row: {why}"),
+            FaultKind::BrokenDocument(why) => write!(f, "the document breaks here: {why}"),
+            FaultKind::TooLong(limit) => write!(f, "does not end within {} MiB; is a line break missing?", limit >> 20),
             FaultKind::NotAnObject(found) => write!(f, "a row must be a JSON object, this one is {found}"),
             FaultKind::UnknownShape(fields) => write!(
                 f,
