@@ -7,15 +7,27 @@
 //! them down as files.
 
 pub mod devices;
+mod charset;
+pub mod clean;
+mod document;
+pub mod duplicates;
 mod error;
-mod json_lines;
+mod fault;
+mod generated_files;
+mod letters;
 mod random;
+pub mod source;
 
 use std::str::FromStr;
 
 pub use devices::{DeviceRow, Language, Side};
+pub use charset::{Decoded, decode};
+pub use document::{Document, Fields, Position, Provenance};
 pub use error::CorpusError;
-pub use json_lines::{write_rows, write_text};
+pub use fault::{SourceFault, SourceFaultKind};
+pub use generated_files::{write_rows, write_text};
+pub use letters::Widths;
+pub use source::{Documents, FileFormat, Mapping, Shape, Source, Tally};
 
 /// A source that makes its rows itself, named by a word in a recipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,15 @@
+//! Building: documents to instruction rows.
+//!
+//! A [`Build`] writes each document through one of its [`Phrasing`]s, drawn by the seed and the document's id, so that a document keeps
+//! its phrasing whatever else the corpus holds. [`Sides`] puts each row on a side of the split by a hash of a key: rows with the same key,
+//! such as patents of one family or poems of one poet, never stand on both. [`Choice`] draws rows and balances them by a field.
+
+mod choice;
+mod phrasing;
+mod row;
+mod split;
+
+pub use choice::{Choice, Chosen};
+pub use phrasing::{Build, Cut, Phrasing};
+pub use row::{Said, TaskRow};
+pub use split::Sides;
