@@ -6,9 +6,10 @@
 //! and [`generate_rows`] and [`generate_documents`] make what it asks for. [`write_rows`] and [`write_text`] lay
 //! them down as files.
 
-pub mod devices;
+pub mod build;
 mod charset;
 pub mod clean;
+pub mod devices;
 mod document;
 pub mod duplicates;
 mod error;

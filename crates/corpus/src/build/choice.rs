@@ -1,16 +1,15 @@
-//! Drawing and balancing: which of the documents are taken.
+//! Drawing and balancing: which of the rows are taken.
 
 use std::collections::HashMap;
 
 use super::phrasing::hash;
-use crate::document::Document;
 use crate::error::CorpusError;
 use crate::random::key;
 
 /// The purpose of the numbers drawn here.
 const DRAW_ROW: u64 = 0x726F_77;
 
-/// How many documents are taken, drawn by the seed and their ids: the same documents are drawn in whatever order they come.
+/// How many rows are taken, drawn by the seed and their ids: the same rows are drawn in whatever order they come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Choice {
     /// At most so many altogether.
@@ -25,7 +24,7 @@ pub struct Choice {
     pub seed: u64,
 }
 
-/// The choice being made: some 40 bytes a document.
+/// The choice being made: some 16 bytes a row.
 pub struct Chosen {
     choice: Choice,
     groups: HashMap<String, u32>,
@@ -46,9 +45,9 @@ impl Choice {
 }
 
 impl Chosen {
-    /// Looks at the next document.
-    pub fn see(&mut self, document: &Document) {
-        let group = self.choice.by.as_deref().map_or("", |by| document.text(by));
+    /// Looks at the next row: its id, and the value of the field by which rows are balanced.
+    pub fn see(&mut self, id: &str, group: &str) {
+        let group = if self.choice.by.is_some() { group } else { "" };
         let group = match self.groups.get(group) {
             Some(number) => *number,
             None => {
@@ -57,10 +56,10 @@ impl Chosen {
                 number
             }
         };
-        self.rows.push((group, key(&[self.choice.seed, DRAW_ROW, hash(&document.id)])));
+        self.rows.push((group, key(&[self.choice.seed, DRAW_ROW, hash(id)])));
     }
 
-    /// For each document that was seen, whether it is taken: those with the smallest numbers drawn, of each value and then altogether.
+    /// For each row that was seen, whether it is taken: those with the smallest numbers drawn, of each value and then altogether.
     #[must_use]
     pub fn finish(self) -> Vec<bool> {
         let Chosen { choice, groups, rows } = self;
@@ -84,5 +83,48 @@ impl Chosen {
             }
         }
         taken
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drawn(choice: Choice, rows: &[(&str, &str)]) -> Vec<String> {
+        let mut chosen = choice.begin().unwrap();
+        rows.iter().for_each(|(id, group)| chosen.see(id, group));
+        let taken = chosen.finish();
+        let mut ids: Vec<String> = rows.iter().zip(taken).filter(|(_, taken)| *taken).map(|((id, _), _)| (*id).to_owned()).collect();
+        ids.sort();
+        ids
+    }
+
+    fn rows(ids: &[String]) -> Vec<(&str, &str)> {
+        ids.iter().map(|id| (id.as_str(), if id.len() == 1 { "rare" } else { "frequent" })).collect()
+    }
+
+    #[test]
+    fn the_same_rows_are_drawn_in_whatever_order_they_come() {
+        let ids: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        let forwards = rows(&ids);
+        let backwards: Vec<_> = forwards.iter().rev().copied().collect();
+        let choice = Choice { most: Some(30), seed: 7, ..Choice::default() };
+        let one = drawn(choice.clone(), &forwards);
+        assert_eq!(one.len(), 30);
+        assert_eq!(one, drawn(choice.clone(), &backwards));
+        assert_ne!(one, drawn(Choice { seed: 8, ..choice }, &forwards));
+    }
+
+    #[test]
+    fn values_are_balanced_by_a_bound_or_by_the_rarest() {
+        let ids: Vec<String> = (0..100).map(|i| i.to_string()).collect();
+        let rows = rows(&ids);
+        let rare = |ids: &[String]| ids.iter().filter(|id| id.len() == 1).count();
+        let by = Some("kind".to_owned());
+        let bounded = drawn(Choice { by: by.clone(), most_each: Some(20), ..Choice::default() }, &rows);
+        assert_eq!((rare(&bounded), bounded.len()), (10, 30));
+        let level = drawn(Choice { by, level: true, ..Choice::default() }, &rows);
+        assert_eq!((rare(&level), level.len()), (10, 20));
+        assert!(Choice { level: true, ..Choice::default() }.begin().is_err());
     }
 }

@@ -30,6 +30,12 @@ impl Sides {
         Ok(Sides { test, by, seed })
     }
 
+    /// Whether there is a test side at all.
+    #[must_use]
+    pub fn holds_out(&self) -> bool {
+        self.test > 0.0
+    }
+
     /// The side of a document.
     #[must_use]
     pub fn of(&self, document: &Document) -> Side {
@@ -38,5 +44,41 @@ impl Sides {
         // 53 bits fit a double exactly.
         let fraction = (number >> 11) as f64 / (1u64 << 53) as f64;
         if fraction < self.test { Side::Test } else { Side::Train }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::document::{Fields, Position, Provenance};
+    use crate::source::Shape;
+
+    fn document(id: usize, family: &str) -> Document {
+        Document {
+            id: id.to_string(),
+            shape: Shape::Columns,
+            fields: Fields::from_iter([("family", family)]),
+            provenance: Provenance { file: std::path::Path::new("a").into(), position: Position::Whole, url: None },
+        }
+    }
+
+    #[test]
+    fn documents_with_one_key_stand_on_one_side_and_the_share_is_about_right() {
+        let sides = Sides::new(0.2, Some("family".into()), 3).unwrap();
+        let mut held_out = 0;
+        for family in 0..1000 {
+            let of: Vec<Side> = (0..3).map(|i| sides.of(&document(3 * family + i, &format!("f{family}")))).collect();
+            assert!(of.iter().all(|side| *side == of[0]), "{family}: {of:?}");
+            held_out += usize::from(of[0] == Side::Test);
+        }
+        assert!((150..250).contains(&held_out), "{held_out}");
+        assert!(Sides::new(1.0, None, 3).is_err());
+    }
+
+    #[test]
+    fn a_document_without_the_field_goes_by_its_id() {
+        let sides = Sides::new(0.5, Some("family".into()), 3).unwrap();
+        let held_out = (0..100).filter(|id| sides.of(&document(*id, " ")) == Side::Test).count();
+        assert!((30..70).contains(&held_out), "{held_out}");
     }
 }
