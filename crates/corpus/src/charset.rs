@@ -25,7 +25,7 @@ pub struct Decoded {
 
 /// An encoding by a name that headers and pages use for it, such as `big5`, `gb2312` or `utf-8`.
 #[must_use]
-pub fn by_name(name: &str) -> Option<&'static Encoding> {
+pub(crate) fn by_name(name: &str) -> Option<&'static Encoding> {
     Encoding::for_label(name.trim().as_bytes())
 }
 

@@ -7,6 +7,7 @@
 mod c4;
 mod characters;
 mod language;
+mod opencc;
 mod page;
 mod personal;
 mod quality;

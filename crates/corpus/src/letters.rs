@@ -95,6 +95,7 @@ impl Prefixes {
     }
 
     /// How many items there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len() - 1
     }

@@ -232,7 +232,7 @@ mod tests {
         assert_eq!(label(&"123 4567 89012 ".repeat(30)), "few letters");
         assert_eq!(label(&"#標籤 #熱門 ".repeat(40)), "symbols");
         assert_eq!(label(&"- 項目一二三四五六七八九十\n".repeat(20)), "bullets");
-        assert_eq!(label(&"閱讀更多關於此事的報導與評論和有關文章…\n".repeat(20)), "ellipses");
+        assert_eq!(label(&"閱讀更多關於此事的報導與評論和其他有關這件事的文章…\n".repeat(20)), "ellipses");
         assert_eq!(label(&"臺北高雄臺中臺南新竹嘉義屏東宜蘭花蓮臺東".repeat(10)), "stop words");
     }
 }

@@ -4,11 +4,10 @@
 //! characters Taiwan writes with, GB 2312 those of the mainland, and what both hold (人, 中, 文) tells nothing. Characters that a
 //! conversion leaves as they are tell nothing either, such as rare names that only one standard has.
 
+use std::path::Path;
 use std::sync::LazyLock;
 
-use ferrous_opencc::OpenCC;
-use ferrous_opencc::config::BuiltinConfig;
-
+use super::opencc::Converter;
 use super::{Over, Step, Verdict};
 use crate::document::Document;
 use crate::error::CorpusError;
@@ -195,7 +194,7 @@ impl Conversion {
 /// Converts texts from one script to the other.
 pub struct ConvertScript {
     conversion: Conversion,
-    converter: OpenCC,
+    converter: Converter,
     /// The fields.
     pub over: Over,
 }
@@ -204,16 +203,23 @@ impl ConvertScript {
     /// Loads the tables of a conversion.
     ///
     /// # Errors
-    /// [`CorpusError::Conversion`] when the tables inside the program are broken.
+    /// [`CorpusError::Conversion`] when a table inside the program is missing.
     pub fn new(conversion: Conversion) -> Result<Self, CorpusError> {
-        let built_in = match conversion {
-            Conversion::S2t => BuiltinConfig::S2t,
-            Conversion::S2tw => BuiltinConfig::S2tw,
-            Conversion::S2twp => BuiltinConfig::S2twp,
-            Conversion::T2s => BuiltinConfig::T2s,
-        };
-        let converter = OpenCC::from_config(built_in)
-            .map_err(|error| CorpusError::Conversion { table: conversion.name(), cause: error.to_string() })?;
+        Self::load(conversion, None)
+    }
+
+    /// The same with tables of one's own: files of OpenCC's dictionaries as text, such as `TWPhrases.txt`, in place of those inside the
+    /// program.
+    ///
+    /// # Errors
+    /// When a table cannot be read.
+    pub fn with_tables(conversion: Conversion, folder: &Path) -> Result<Self, CorpusError> {
+        std::fs::read_dir(folder).map_err(CorpusError::read(folder))?;
+        Self::load(conversion, Some(folder))
+    }
+
+    fn load(conversion: Conversion, folder: Option<&Path>) -> Result<Self, CorpusError> {
+        let converter = Converter::load(conversion, folder)?;
         Ok(ConvertScript { conversion, converter, over: Over::AllText })
     }
 

@@ -76,13 +76,6 @@ impl Mapping {
         }
         Ok(fields)
     }
-
-    /// The fields of a row of texts, as tables have them.
-    pub(super) fn fields_of_texts(&self, row: Fields) -> Result<Fields, SourceFaultKind> {
-        let row: Map<String, Value> =
-            row.iter().map(|(name, text)| (name.to_owned(), Value::String(text.to_owned()))).collect();
-        self.fields(&row)
-    }
 }
 
 fn walk(value: &Value, path: &[&str], texts: &mut Vec<String>) {
