@@ -100,7 +100,7 @@ impl Archives {
     }
 
     fn block(&mut self, offset: u64, head: Head) -> Result<ArchiveRecord, SourceFault> {
-        let Head { kind, headers, length } = head;
+        let Head { kind, headers, length, converted } = head;
         let mut record = ArchiveRecord { kind, headers, block: Vec::new(), offset };
         let length = match length {
             Ok(length) => length,
@@ -124,7 +124,9 @@ impl Archives {
         }
         let found = record.block.len() as u64;
         match self.ends_here() {
+            Ok(_) if converted && head::next_record_in(&record.block).is_some() => self.converted(record),
             Ok(true) if found == length => Ok(record),
+            Ok(_) if converted => self.converted(record),
             Ok(_) => {
                 // The length is wrong. Where it is too great, the block holds the next records.
                 let why = if let Some(inside) = head::next_record_in(&record.block) {
@@ -145,6 +147,27 @@ impl Archives {
         }
     }
 
+    /// A record whose length does not hold, because the archive's line ends were converted: it goes to where the next one begins.
+    fn converted(&mut self, mut record: ArchiveRecord) -> Result<ArchiveRecord, SourceFault> {
+        let limit = self.bounds.record;
+        if let Some(inside) = head::next_record_in(&record.block) {
+            self.stream.push_back(&record.block[inside..]);
+            record.block.truncate(inside);
+        } else {
+            let room = limit.saturating_sub(record.block.len() as u64);
+            let (passed, error) = self.pass(&mut record.block, usize::try_from(room).unwrap_or(usize::MAX));
+            if let Some(error) = error {
+                return Err(self.broken_stream(record.offset, record.url(), &error));
+            }
+            if passed > room {
+                return Err(self.fault(record.offset, record.url(), SourceFaultKind::TooLong { limit }));
+            }
+        }
+        let end = record.block.trim_ascii_end().len();
+        record.block.truncate(end);
+        Ok(record)
+    }
+
     /// Whether what follows is the end of a record: an empty line, another record, or nothing.
     fn ends_here(&mut self) -> io::Result<bool> {
         let next = self.stream.peek(head::LOOK)?;
@@ -156,17 +179,24 @@ impl Archives {
 
     /// Skips to the next line that opens a record, or to the end of the member or file.
     fn resynchronise(&mut self) -> (u64, Option<io::Error>) {
-        let mut skipped = 0;
+        self.pass(&mut Vec::new(), 0)
+    }
+
+    /// The same, of which the first `room` bytes are kept.
+    fn pass(&mut self, kept: &mut Vec<u8>, room: usize) -> (u64, Option<io::Error>) {
+        let mut passed = 0;
+        let most = kept.len() + room;
         loop {
             match self.stream.peek(head::LOOK) {
-                Ok([]) => return (skipped, None),
-                Ok(next) if head::opens_record(next) => return (skipped, None),
+                Ok([]) => return (passed, None),
+                Ok(next) if head::opens_record(next) => return (passed, None),
                 Ok(_) => {}
-                Err(error) => return (skipped, Some(error)),
+                Err(error) => return (passed, Some(error)),
             }
-            match head::skip_line(&mut self.stream) {
-                Ok(count) => skipped += count,
-                Err(error) => return (skipped, Some(error)),
+            let room = most - kept.len();
+            match head::pass_line(&mut self.stream, kept, room) {
+                Ok(count) => passed += count,
+                Err(error) => return (passed, Some(error)),
             }
         }
     }

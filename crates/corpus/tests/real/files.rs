@@ -1,7 +1,6 @@
 //! Every file of the shared data is read by its shape, and as many documents come as its source says.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use luthier_corpus::{FileFormat, Mapping, Source, Tally};
 use luthier_fixtures::shared;
@@ -15,9 +14,16 @@ fn tally(source: &Source) -> Tally {
 
 #[track_caller]
 fn holds(source: &Source, shape: &'static str, count: u64) {
+    reads(source, shape, count, 0);
+}
+
+/// So many rows, of which so many have an empty answer and are faults therefore.
+#[track_caller]
+fn reads(source: &Source, shape: &'static str, count: u64, empty: u64) {
     let tally = tally(source);
     let found: Vec<_> = tally.documents.iter().map(|(shape, count)| (*shape, *count)).collect();
-    assert_eq!((found, &tally.faults), (vec![(shape, count)], &BTreeMap::new()), "{}", source.path.display());
+    let faults: BTreeMap<&str, u64> = (empty > 0).then_some(("empty answer", empty)).into_iter().collect();
+    assert_eq!((found, &tally.faults), (vec![(shape, count - empty)], &faults), "{}", source.path.display());
 }
 
 #[test]
@@ -28,16 +34,16 @@ fn every_file_is_read_by_its_shape_and_holds_what_its_source_says() {
         ("alpaca-zh-hans/llamafactory_alpaca_zh_demo.json", "alpaca", 1000),
         ("alpaca-zh-hans/hikariming_alpaca_zh_12345-15323.json", "alpaca", 2978),
         ("belle/eval_set.json", "belle-evaluation", 1000),
-        ("belle/eval_prompt.json", "columns", 12),
+        ("belle/eval_prompt.json", "columns", 11),
         ("belle/zh_seed_tasks.json", "seed-tasks", 175),
-        ("commoncrawl-index-schema/cc-index-schema-flat.json", "columns", 30),
+        ("commoncrawl-index-schema/cc-index-schema-flat.json", "columns", 32),
         ("drcd/DRCD_dev.json", "squad", 3524),
         ("drcd/DRCD_test.json", "squad", 3493),
         ("ntu-adl2023-hw3/train.json", "alpaca", 10_000),
         ("ntu-adl2023-hw3/public_test.json", "alpaca", 250),
         ("ntu-adl2023-hw3/prediction_neil.json", "columns", 250),
         ("ntu-adl2023-hw3/prediction_brian.json", "columns", 250),
-        ("opencc/testcases.json", "columns", 0),
+        ("opencc/testcases.json", "columns", 232),
         ("stanford-alpaca/alpaca_data.json", "alpaca", 52_002),
         ("stanford-alpaca/seed_tasks.jsonl", "seed-tasks", 175),
         ("tang-poems-trad/tang.jsonl", "columns", 57_607),
@@ -45,14 +51,13 @@ fn every_file_is_read_by_its_shape_and_holds_what_its_source_says() {
         ("ud-pud-zh-en/en_pud-ud-test.conllu", "sentence", 1000),
         ("cc_net-wet/sample.warc.txt", "text", 3),
     ] {
-        let count = if file == "opencc/testcases.json" { cases(&data.join(file)) } else { count };
-        holds(&Source::new(data.join(file)), shape, count);
+        let empty = match file {
+            "alpaca-zh-hans/hikariming_alpaca_zh_12345-15323.json" => 2,
+            "stanford-alpaca/alpaca_data.json" => 28,
+            _ => 0,
+        };
+        reads(&Source::new(data.join(file)), shape, count, empty);
     }
-}
-
-/// The number of cases, counted by their ids.
-fn cases(file: &Path) -> u64 {
-    std::fs::read_to_string(file).expect("the file is there").matches("\"id\": \"case_").count() as u64
 }
 
 #[test]
@@ -88,7 +93,7 @@ fn the_fields_of_a_poem_and_of_a_question_are_there() {
     let question = first("drcd/DRCD_dev.json");
     assert!(question.text("context").contains(question.text("answer")) && !question.text("answer").is_empty());
     let sentence = first("ud-pud-zh-en/zh_pud-ud-test.conllu");
-    assert!(!sentence.text("text").is_ascii() && sentence.text("text_en").is_ascii());
+    assert!(sentence.text("text").contains('，') && sentence.text("text_en").contains(" the "));
 }
 
 #[test]
@@ -131,6 +136,6 @@ fn the_rows_of_the_papers_are_read_by_their_shape() {
         if file.starts_with("lora") {
             source.text_by = luthier_corpus::source::TextBy::Line;
         }
-        holds(&source, shape, count);
+        reads(&source, shape, count, u64::from(file.ends_with("math_data_first800.json")));
     }
 }

@@ -105,6 +105,8 @@ pub(super) struct Head {
     pub(super) headers: Headers,
     /// The length of its block, or why that is not known.
     pub(super) length: Result<u64, String>,
+    /// Whether its lines end otherwise than WARC's do: then somebody converted the line ends, and lengths no longer hold.
+    pub(super) converted: bool,
 }
 
 /// What stands where a record is due.
@@ -123,6 +125,7 @@ pub(super) fn read(reader: &mut Stream) -> io::Result<Opening> {
         let begin = String::from_utf8_lossy(&begin[..begin.len().min(40)]).into_owned();
         return Ok(if begin.is_empty() { Opening::Nothing } else { Opening::Other(begin) });
     }
+    let converted = memchr::memchr(b'\n', begin).is_some_and(|end| begin[..end].last() != Some(&b'\r'));
     let first = line(reader)?;
     if !first.starts_with(b"WARC/") {
         return Ok(arc_head(&first));
@@ -140,7 +143,7 @@ pub(super) fn read(reader: &mut Stream) -> io::Result<Opening> {
         Some(text) => text.parse().map_err(|_| format!("its Content-Length {text:?} is no number of bytes")),
     };
     let kind = RecordKind::of(headers.get("WARC-Type").unwrap_or_default());
-    Ok(Opening::Record(Head { kind, headers, length }))
+    Ok(Opening::Record(Head { kind, headers, length, converted }))
 }
 
 /// `URL IP-address Archive-date Content-type Archive-length`; the address may hold spaces.
@@ -159,7 +162,7 @@ fn arc_head(line: &[u8]) -> Opening {
     ];
     let headers = Headers(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect());
     let length = length.parse().map_err(|_| format!("its length {length:?} is no number of bytes"));
-    Opening::Record(Head { kind, headers, length })
+    Opening::Record(Head { kind, headers, length, converted: false })
 }
 
 /// Whether bytes that begin a line begin a record.
@@ -210,9 +213,10 @@ fn line(reader: &mut impl BufRead) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Passes a line; how many bytes it has.
-pub(super) fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
+/// Passes a line, of which the first `room` bytes are kept; how many it has.
+pub(super) fn pass_line(reader: &mut impl BufRead, kept: &mut Vec<u8>, room: usize) -> io::Result<u64> {
     let mut skipped = 0;
+    let most = kept.len() + room;
     loop {
         let buffered = reader.fill_buf()?;
         if buffered.is_empty() {
@@ -220,6 +224,7 @@ pub(super) fn skip_line(reader: &mut impl BufRead) -> io::Result<u64> {
         }
         let end = memchr::memchr(b'\n', buffered).map_or(buffered.len(), |i| i + 1);
         let complete = buffered[end - 1] == b'\n';
+        kept.extend_from_slice(&buffered[..end.min(most - kept.len())]);
         reader.consume(end);
         skipped += end as u64;
         if complete {
