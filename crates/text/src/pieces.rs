@@ -201,7 +201,9 @@ fn is_one_document<R: Read>(window: &mut Window<R>, i: usize) -> io::Result<bool
     if end <= i {
         return Ok(true);
     }
-    let line = window.slice(end)[i..].trim_ascii_end();
+    let line = &window.slice(end)[i..];
+    let without_comments = line.contains(&b'/').then(|| relaxed::without_comments(line)).flatten();
+    let line = without_comments.as_deref().unwrap_or(line).trim_ascii_end();
     let last = line.last().copied();
     if !matches!(last, Some(b'{' | b'[' | b',')) {
         return Ok(false);

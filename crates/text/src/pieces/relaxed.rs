@@ -52,7 +52,7 @@ pub(super) fn parse(bytes: &[u8]) -> Option<Value> {
 }
 
 /// The same JSON with blanks in place of comments and trailing commas; `None` when it has none.
-fn without_comments(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn without_comments(bytes: &[u8]) -> Option<Vec<u8>> {
     let mut out = bytes.to_vec();
     let mut changed = false;
     let mut comma = None;

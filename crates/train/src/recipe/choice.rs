@@ -239,3 +239,45 @@ choice! {
         ZhHant = "zh-Hant",
     }
 }
+choice! {
+    /// A step of cleaning.
+    StepName {
+        /// Control characters go, line ends become one.
+        ControlCharacters = "control-characters",
+        /// A Unicode normal form.
+        Normalise = "normalise",
+        /// Text that was decoded by a wrong encoding is mended or dropped.
+        Mojibake = "mojibake",
+        /// The main text of a page.
+        MainText = "main-text",
+        /// Parts of a page by CSS selectors.
+        Select = "select",
+        /// Documents in given languages.
+        Language = "language",
+        /// Documents in one script of Chinese.
+        Script = "script",
+        /// From one script to the other.
+        Convert = "convert",
+        /// Documents of a length.
+        Length = "length",
+        /// Gopher's filters of quality.
+        Quality = "quality",
+        /// Gopher's filters of repetition.
+        Repetition = "repetition",
+        /// C4's filters of lines.
+        CleanLines = "clean-lines",
+        /// Personal data is masked.
+        Personal = "personal",
+    }
+}
+choice! {
+    /// A Unicode normal form.
+    NormalFormName {
+        /// Composed.
+        Nfc = "nfc",
+        /// Compatibly composed.
+        Nfkc = "nfkc",
+        /// The same, while Chinese punctuation keeps its width.
+        NfkcButPunctuation = "nfkc-but-punctuation",
+    }
+}

@@ -50,20 +50,27 @@ impl Written {
         }
     }
 
-    fn number(&self, path: &str) -> Option<f64> {
+    pub(super) fn number(&self, path: &str) -> Option<f64> {
         match self.value(path)? {
             Value::Number(number) => Some(number),
             _ => None,
         }
     }
 
-    fn flag(&self, path: &str) -> bool {
+    pub(super) fn flag(&self, path: &str) -> bool {
         self.value(path) == Some(Value::Boolean(true))
     }
 
-    fn texts(&self, path: &str) -> Option<Vec<String>> {
+    pub(super) fn texts(&self, path: &str) -> Option<Vec<String>> {
         match self.value(path)? {
             Value::Texts(texts) => Some(texts),
+            _ => None,
+        }
+    }
+
+    pub(super) fn pairs(&self, path: &str) -> Option<Vec<(String, String)>> {
+        match self.value(path)? {
+            Value::Pairs(pairs) => Some(pairs),
             _ => None,
         }
     }
@@ -122,7 +129,7 @@ pub(super) fn resolve(written: &Written, here: &Path) -> ResolvedRecipe {
 }
 
 /// An empty path means the working folder, which `std::path::absolute` does not take.
-fn absolute(folder: &Path) -> PathBuf {
+pub(super) fn absolute(folder: &Path) -> PathBuf {
     let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }

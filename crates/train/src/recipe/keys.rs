@@ -2,6 +2,8 @@
 //!
 //! Checks, suggestions for misspelt keys, defaults and the reference text are all made from [`KEYS`].
 
+use luthier_corpus::FileFormat;
+
 use super::choice::*;
 use super::kind::{Interval, Kind, quoted};
 
@@ -75,6 +77,9 @@ use Absent::{Depends, Nothing, Required, Value};
 
 /// The keys of one source of rows, wherever sources stand.
 const SOURCE: &str = "data.sources[]";
+
+/// The keys of one source of documents, wherever such sources stand.
+const COLLECTED: &str = "collect.sources[]";
 
 /// Every key, in the order of the reference.
 #[rustfmt::skip]
@@ -173,6 +178,69 @@ pub static KEYS: &[KeySpec] = &[
     key("report", Kind::Table, Nothing, "The HTML page."),
     key("report.language", one_of(Language::NAMES), Value("\"en\""), "Its language."),
     key("report.examples", at_least(0), Value("12"), "Answers shown side by side."),
+
+    key("collect", Kind::Table, Nothing, "Where the documents of a data set come from; for luthier build."),
+    key("collect.sources", Kind::Tables { like: COLLECTED }, Required, "Files and folders of documents, in order."),
+    key("collect.sources[].path", Kind::Path, Required, "A file, or a folder of files: JSON (array, lines, document), CSV, TSV, Parquet, text, HTML, CoNLL-U, XML, WARC with WET and WAT, ARC; also as .gz, .zst, .bz2."),
+    key("collect.sources[].format", one_of(&FileFormat::NAMES), Value("\"auto\""), "What the files are; auto sees it from their first bytes and their names."),
+    key("collect.sources[].columns", Kind::Pairs { such_as: "text = \"body\"" }, Nothing, "Columns that become fields, for rows of no known shape: field = the column's path, such as title = \"meta.title\" or choices = \"options.*.text\"; with a ? behind it, it may be missing. Without it every column is a field.").known_as(&["fields", "mapping"]),
+    key("collect.sources[].within", Kind::Text, Nothing, "The member of a JSON document whose list holds the rows; \"*\" where the members themselves are the rows."),
+    key("collect.sources[].text_by", one_of(&["line", "paragraph", "file"]), Value("\"paragraph\""), "What is a document in a plain text."),
+    key("collect.sources[].header", Kind::Texts, Nothing, "The names of a table's columns, where its first line is not a header."),
+    key("collect.sources[].encoding", Kind::Text, Nothing, "The encoding, such as \"big5\"; by default seen from the bytes."),
+    key("collect.sources[].xml", Kind::Table, Nothing, "Where the records of XML files lie."),
+    key("collect.sources[].xml.record", Kind::Text, Required, "The element that is a record, such as \"tw-patent-grant\"."),
+    key("collect.sources[].xml.fields", Kind::Pairs { such_as: "title = \"invention-title/chinese-title\"" }, Required, "Fields and the paths of their elements below the record; @name takes an attribute, * is any element."),
+    key("collect.sources[].licence", Kind::Text, Nothing, "The licence as the publisher states it; for the data card.").known_as(&["license"]),
+    key("collect.sources[].about", Kind::Text, Nothing, "What it is and where it is from; for the data card.").known_as(&["description"]),
+
+    key("build", Kind::Table, Nothing, "How documents become the rows of a data set; for luthier build."),
+    key("build.about", Kind::Text, Nothing, "What the data set is; for its card.").known_as(&["description"]),
+    key("build.clean", Kind::Tables { like: "build.clean[]" }, Nothing, "Steps of cleaning, each with the options that belong to it, in order."),
+    key("build.clean[].step", one_of(StepName::NAMES), Required, "Which step."),
+    key("build.clean[].over", Kind::Texts, Depends("all that hold running text; text for clean-lines"), "The fields it looks at.").known_as(&["fields", "columns"]),
+    key("build.clean[].form", one_of(NormalFormName::NAMES), Depends("nfc"), "Of normalise: the Unicode normal form; nfkc-but-punctuation leaves Chinese punctuation wide."),
+    key("build.clean[].most_lost", number(Interval::SHARE, "0.001"), Depends("0.001"), "Of mojibake: the greatest share of characters that may be U+FFFD."),
+    key("build.clean[].select", Kind::Pairs { such_as: "title = \"h1\"" }, Nothing, "Of select: fields and the CSS selectors of a page; @name behind one takes an attribute, a ? at the end allows that there is none."),
+    key("build.clean[].keep", Kind::Texts, Nothing, "Of language: codes such as [\"zh\", \"en\"]; of script: [\"traditional\"] or [\"simplified\"]."),
+    key("build.clean[].confidence", number(Interval::SHARE, "0.5"), Depends("0.0"), "Of language: how sure the detector must be."),
+    key("build.clean[].share", number(Interval::SHARE, "0.9"), Depends("0.9"), "Of script: the least share of telling characters in that script."),
+    key("build.clean[].keep_unknown", Kind::Boolean, Depends("true"), "Of script: whether documents without a telling character stay."),
+    key("build.clean[].to", one_of(&["s2t", "s2tw", "s2twp", "t2s"]), Nothing, "Of convert: OpenCC's name of the conversion; s2twp writes with Taiwan's words."),
+    key("build.clean[].tables", Kind::Path, Nothing, "Of convert: a folder with OpenCC's dictionaries as text, in place of those inside the program."),
+    key("build.clean[].least", at_least(0), Depends("0"), "Of length: the fewest characters, white space aside; of main-text: the finder looks harder below it.").known_as(&["min", "minimum"]),
+    key("build.clean[].most", at_least(1), Nothing, "Of length: the most characters.").known_as(&["max", "maximum"]),
+    key("build.clean[].least_words", number(Interval::NOT_NEGATIVE, "50"), Depends("50 for quality, 3 for clean-lines"), "Of quality: the fewest words of a document; of clean-lines: of a line. Two Han characters count as a word."),
+    key("build.clean[].stop_words", at_least(0), Depends("2"), "Of quality: how many different stop words there must be."),
+    key("build.clean[].ends_with_mark", Kind::Boolean, Depends("true"), "Of clean-lines: whether a line must end with a mark that ends a sentence."),
+    key("build.clean[].least_sentences", at_least(0), Depends("3"), "Of clean-lines: the fewest sentences of a document."),
+    key("build.clean[].mask", Kind::Choices { now: &["email", "phone", "id"] }, Depends("all three"), "Of personal: what is masked; id: identity numbers of Taiwan."),
+    key("build.duplicates", Kind::Table, Nothing, "Which documents count as duplicates; the first of them stays.").known_as(&["dedup"]),
+    key("build.duplicates.exact", Kind::Boolean, Value("true"), "Documents that say the same but for white space."),
+    key("build.duplicates.near", number(Interval::NEAR, "0.15"), Nothing, "Documents that differ from an earlier one in at most this share of their letters."),
+    key("build.duplicates.over", Kind::Texts, Depends("all that hold running text"), "The fields that are compared, together."),
+    key("build.split", Kind::Table, Nothing, "Which rows are held out; without it all are training rows."),
+    key("build.split.test", number(Interval::BELOW_ONE, "0.05"), Value("0.05"), "The share that is held out."),
+    key("build.split.by", Kind::Text, Nothing, "A field of which no value stands on both sides, such as a poem's author; by default each document goes by its id."),
+    key("build.contamination", Kind::Table, Nothing, "Leaves training rows out that share a passage with a test row."),
+    key("build.contamination.han", Kind::Integer { least: 4, most: 128 }, Value("15"), "The length of a passage in Chinese characters."),
+    key("build.contamination.other", Kind::Integer { least: 4, most: 128 }, Value("50"), "The length of a passage in other characters."),
+    key("build.contamination.over", Kind::Texts, Depends("all that hold running text"), "The fields that are compared, together."),
+    key("build.contamination.against", Kind::Tables { like: COLLECTED }, Nothing, "Test sets of other origin that training rows are compared with as well; keys as in collect.sources."),
+    key("build.cut", Kind::Tables { like: "build.cut[]" }, Nothing, "Fields that are cut before templates see them, where a sentence ends."),
+    key("build.cut[].field", Kind::Text, Required, "The field."),
+    key("build.cut[].characters", at_least(1), Required, "The most characters that stay."),
+    key("build.phrasings", Kind::Tables { like: "build.phrasings[]" }, Nothing, "Ways to put the task, of which the seed draws one for each document: Jinja over its fields. Without any, documents are rows already.").known_as(&["templates", "prompts"]),
+    key("build.phrasings[].instruction", Kind::Text, Required, "What is to be done."),
+    key("build.phrasings[].input", Kind::Text, Value("\"\""), "What it is to be done with."),
+    key("build.phrasings[].output", Kind::Text, Required, "What comes of it."),
+    key("build.phrasings[].system", Kind::Text, Value("\"\""), "A system message; a row with one is written as messages."),
+    key("build.phrasings[].weight", Kind::Integer { least: 1, most: 1000 }, Value("1"), "How often it is drawn in comparison to the others."),
+    key("build.sample", at_least(1), Nothing, "Draws so many rows.").known_as(&["limit", "max_samples"]),
+    key("build.balance", Kind::Table, Nothing, "Draws rows so that no value of a field stands out."),
+    key("build.balance.by", Kind::Text, Required, "The field."),
+    key("build.balance.most", at_least(1), Nothing, "At most so many rows of each value."),
+    key("build.balance.level", Kind::Boolean, Value("false"), "As many rows of each value as the rarest one has."),
 ];
 
 /// The declaration of a key, given with or without positions (`data.sources[2].path`).
@@ -238,7 +306,7 @@ fn write_section(text: &mut String, section: &str) {
                 write_section(text, spec.path);
             }
             Kind::Tables { like } if like.starts_with(spec.path) => {
-                *text += &format!("\n[[{}]]  One for each source.\n", spec.path);
+                *text += &format!("\n[[{}]]  {}\n", spec.path, spec.help);
                 write_section(text, like);
             }
             _ => {}

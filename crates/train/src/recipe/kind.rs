@@ -61,6 +61,13 @@ pub enum Kind {
     },
     /// A list of texts.
     Texts,
+    /// Any text; may have several lines.
+    Text,
+    /// Texts under names the user chooses.
+    Pairs {
+        /// A usual pair, as TOML.
+        such_as: &'static str,
+    },
     /// A key of the design that does not work yet.
     Later {
         /// What works now in its place.
@@ -95,6 +102,9 @@ impl Interval {
 
     /// Above 0, few enough to be laid out before the run starts.
     pub const EPOCHS: Self = Self::new(0.0, false, 100_000.0, true);
+
+    /// Shares of letters by which near duplicates may differ.
+    pub const NEAR: Self = Self::new(0.0, true, 0.3, true);
 
     const fn new(low: f64, low_included: bool, high: f64, high_included: bool) -> Self {
         Self { low, low_included, high, high_included }
@@ -148,6 +158,8 @@ impl std::fmt::Display for Kind {
             }
             Self::Choices { now } => write!(f, "a list of {}", quoted(now)),
             Self::Texts => f.write_str("a list of texts in quotes"),
+            Self::Text => f.write_str("a text in quotes"),
+            Self::Pairs { such_as } => write!(f, "a table of names and texts, such as {{ {such_as} }}"),
             Self::Later { now } => write!(f, "left out (not supported yet in this version; {now})"),
         }
     }

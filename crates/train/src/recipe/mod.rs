@@ -20,6 +20,7 @@
 //! assert!(error.to_string().contains("modle at titles.toml:4:1 is not a key of a recipe; did you mean model?"));
 //! ```
 
+mod build;
 mod choice;
 mod error;
 mod fill;
@@ -27,6 +28,7 @@ mod identity;
 mod keys;
 mod kind;
 mod resolved;
+mod steps;
 mod together;
 mod value;
 mod written;
@@ -36,12 +38,13 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use build::BuildRecipe;
 pub use error::{Fault, Place, Problem, Problems, RecipeError};
 pub use keys::{Absent, KEYS, KeySpec, reference, spec};
 pub use kind::{Interval, Kind};
 pub use resolved::*;
 
-use written::Written;
+use written::{Purpose, Written};
 
 /// What stands in a recipe, every key checked; not yet with defaults (see [`Recipe::resolve`]).
 #[derive(Clone, Debug)]
@@ -69,8 +72,11 @@ impl Recipe {
     /// Every problem found: slips of grammar, unknown keys, wrong types, values out of range, missing or
     /// conflicting keys. No file that the recipe names is looked at.
     pub fn parse(text: &str, path: impl Into<PathBuf>) -> Result<Self, RecipeError> {
-        let file = path.into();
-        let (written, mut problems) = written::read(text);
+        Self::parse_for(text, path.into(), Purpose::Train)
+    }
+
+    fn parse_for(text: &str, file: PathBuf, purpose: Purpose) -> Result<Self, RecipeError> {
+        let (written, mut problems) = written::read(text, purpose);
         let not_toml = |problem: &Problem| matches!(problem.fault, Fault::Syntax { .. });
         if !problems.iter().any(not_toml) {
             together::check(&written, &mut problems);

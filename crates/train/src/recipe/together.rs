@@ -1,6 +1,6 @@
 //! What several keys of a recipe say of each other: keys that exclude, need or bound one another.
 
-use super::choice::MethodName;
+use super::choice::{MethodName, StepName};
 use super::error::{Fault, Problem};
 use super::fill::method_name;
 use super::written::Written;
@@ -24,6 +24,8 @@ pub(super) fn check(written: &Written, problems: &mut Vec<Problem>) {
     checks.method();
     checks.sources("data.sources");
     checks.sources("tokenizer.train.sources");
+    checks.steps();
+    checks.balance();
 }
 
 struct Together<'a> {
@@ -141,6 +143,34 @@ impl Together<'_> {
                 self.note("train.method", Fault::Conflict { other, remedy });
             }
             _ => {}
+        }
+    }
+
+    /// Each step of cleaning has the options it needs, and only such as belong to it.
+    fn steps(&mut self) {
+        let all: Vec<&str> = super::keys::children("build.clean[]").map(super::keys::KeySpec::name).collect();
+        for i in 0..self.written.length_of("build.clean") {
+            let at = format!("build.clean[{i}]");
+            let key = |name: &str| format!("{at}.{name}");
+            let Some(step) = self.written.text(&key("step")).as_deref().and_then(StepName::from_name) else { continue };
+            let (options, needed) = step.options();
+            for name in all.iter().filter(|name| **name != "step" && !options.contains(name)) {
+                if self.written.has(&key(name)) {
+                    let message = format!("belongs to another step; options of {step}: {}", options.join(", "));
+                    self.refuse(&key(name), message);
+                }
+            }
+            for name in options[..needed].iter().filter(|name| !self.written.has(&key(name))) {
+                let help = super::keys::spec(&key(name)).map_or("", |spec| spec.help);
+                self.missing(&key(name), &at, &format!("the step {step} needs it. {help}"));
+            }
+        }
+    }
+
+    fn balance(&mut self) {
+        let has = |name: &str| self.written.has(name);
+        if has("build.balance.by") && !has("build.balance.most") && !has("build.balance.level") {
+            self.missing("build.balance.most", "build.balance", "write most = a number of rows, or level = true");
         }
     }
 

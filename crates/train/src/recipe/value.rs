@@ -28,6 +28,7 @@ pub(super) fn check(kind: Kind, value: &DeValue<'_>) -> Result<Value, Fault> {
             };
             texts(kind, items.iter().map(toml::Spanned::get_ref), one)
         }
+        (Kind::Text, DeValue::String(text)) => Ok(Value::Text(text.to_string())),
         (Kind::Boolean, DeValue::Boolean(yes)) => Ok(Value::Boolean(*yes)),
         (Kind::Integer { least, most }, DeValue::Integer(written)) => match integer(written) {
             Some(number) if (least..=most).contains(&number) => Ok(Value::Integer(number)),

@@ -21,6 +21,8 @@ pub(super) enum Value {
     Number(f64),
     Boolean(bool),
     Texts(Vec<String>),
+    /// Names and texts in the order of the file.
+    Pairs(Vec<(String, String)>),
     Table,
     Tables(usize),
     /// Names in the order of the file, each with the table that stands under it.
@@ -35,10 +37,30 @@ pub(super) struct Written {
     pub(super) places: BTreeMap<String, Place>,
 }
 
+/// What a recipe is read for, which decides the sections it must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To train, or to score.
+    Train,
+    /// To build a data set.
+    Build,
+}
+
+impl Purpose {
+    /// Whether a key must be written.
+    fn needs(self, spec: &KeySpec) -> bool {
+        match (self, spec.path) {
+            (Purpose::Build, "data" | "model") => false,
+            (Purpose::Build, "collect" | "build") => true,
+            _ => spec.default == Absent::Required,
+        }
+    }
+}
+
 /// Reads and checks a document.
-pub(super) fn read(text: &str) -> (Written, Vec<Problem>) {
+pub(super) fn read(text: &str, purpose: Purpose) -> (Written, Vec<Problem>) {
     let (document, syntax) = DeTable::parse_recoverable(text);
-    let mut walk = Walk { text, written: Written::default(), problems: Vec::new() };
+    let mut walk = Walk { text, purpose, written: Written::default(), problems: Vec::new() };
     walk.table("", "", document.get_ref());
     let mut problems = walk.problems;
     if !syntax.is_empty() {
@@ -72,6 +94,7 @@ fn place(text: &str, span: &Range<usize>) -> Place {
 
 struct Walk<'a> {
     text: &'a str,
+    purpose: Purpose,
     written: Written,
     problems: Vec<Problem>,
 }
@@ -93,7 +116,8 @@ impl Walk<'_> {
                 }
             }
         }
-        for spec in keys::children(declared).filter(|spec| spec.default == Absent::Required) {
+        let purpose = self.purpose;
+        for spec in keys::children(declared).filter(|spec| purpose.needs(spec)) {
             if !table.keys().any(|key| key.get_ref() == spec.name()) {
                 let needed = match spec.kind {
                     Kind::Table => format!("write a section [{}]: {}", spec.path, spec.help),
@@ -120,6 +144,7 @@ impl Walk<'_> {
             }
             (Kind::Tables { like }, DeValue::Array(items)) => self.tables(like, path, items),
             (Kind::NamedTables, DeValue::Table(table)) => self.named_tables(spec, path, table),
+            (Kind::Pairs { .. }, DeValue::Table(table)) => Ok(self.pairs(path, table)),
             (kind, value) => super::value::check(kind, value),
         };
         match checked {
@@ -171,6 +196,24 @@ impl Walk<'_> {
             return Err(Fault::Missing { needed: format!("the table is empty; write {}", spec.kind) });
         }
         Ok(Value::Named(named))
+    }
+
+    fn pairs(&mut self, path: &str, table: &DeTable<'_>) -> Value {
+        let mut found: Vec<_> = table.iter().collect();
+        found.sort_by_key(|(key, _)| key.span().start);
+        let mut pairs = Vec::with_capacity(found.len());
+        for (key, value) in found {
+            let path = join(path, key.get_ref());
+            self.written.places.insert(path.clone(), place(self.text, &key.span()));
+            match value.get_ref() {
+                DeValue::String(text) => pairs.push((key.get_ref().to_string(), text.to_string())),
+                other => {
+                    let fault = super::value::wrong_type(Kind::Text, other);
+                    self.problem(&path, fault);
+                }
+            }
+        }
+        Value::Pairs(pairs)
     }
 
     /// A table whose keys are not ours to know: their values as JSON, their places kept.
