@@ -1,10 +1,25 @@
-//! Sources of text that need no model.
+//! Text that needs no model: documents from files of many formats, cleaned, freed of duplicates, and built into data sets; and a seeded
+//! generator.
 //!
-//! Today that is one source: the seeded generator of invented [`devices`], from which the pocket base
-//! model learns to write and on which the quickstart recipe tunes it. A recipe names a source of this
-//! kind by a word (`{ generate = "devices", rows = 4000, part = "train" }`); [`Generated`] reads the word
-//! and [`generate_rows`] and [`generate_documents`] make what it asks for. [`write_rows`] and [`write_text`] lay
-//! them down as files.
+//! Data flows one way. A [`Source`] gives [`Document`]s, and a [`SourceFault`] for each record that cannot be read. [`clean`] looks at one
+//! document at a time, [`duplicates`] at all of them, and [`build`] writes rows with a ledger whose totals balance.
+//!
+//! The generator invents [`devices`]: from them the pocket base model learns to write, and on them the quickstart recipe tunes it. A
+//! recipe names a source of this kind by a word (`{ generate = "devices", rows = 4000, part = "train" }`); [`Generated`] reads the word
+//! and [`generate_rows`] and [`generate_documents`] make what it asks for. [`write_rows`] and [`write_text`] lay them down as files.
+//!
+//! ```
+//! use luthier_corpus::Source;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("poems.jsonl");
+//! std::fs::write(&path, "{\"title\": \"春曉\", \"lines\": [\"春眠不覺曉\", \"處處聞啼鳥\"]}\n{\"title\":\n")?;
+//! let mut documents = Source::new(&path).documents()?;
+//! assert_eq!(documents.next().unwrap().unwrap().text("lines"), "春眠不覺曉\n處處聞啼鳥");
+//! let fault = documents.next().unwrap().unwrap_err().to_string();
+//! assert!(fault.contains("poems.jsonl:2: "), "{fault}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod build;
 mod charset;

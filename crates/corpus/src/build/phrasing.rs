@@ -1,6 +1,8 @@
 //! Templates that make rows of documents.
 
-use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, context};
+use std::collections::BTreeMap;
+
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior};
 use rayon::prelude::*;
 
 use luthier_text::Reason;
@@ -131,8 +133,10 @@ impl Build {
     }
 
     fn write(&self, phrasing: usize, document: &Document) -> Result<Said, Reason> {
-        let fields: minijinja::Value = document.fields.iter().collect();
-        let context = context! { id => &document.id, url => &document.provenance.url, ..fields };
+        let mut fields: BTreeMap<&str, &str> = BTreeMap::from([("id", document.id.as_str())]);
+        fields.extend(document.provenance.url.as_deref().map(|url| ("url", url)));
+        fields.extend(document.fields.iter());
+        let context = minijinja::Value::from_pairs(fields);
         let mut parts = PARTS.into_iter().map(|field| {
             let template = self.environment.get_template(&name(phrasing, field)).expect("every phrasing has its templates");
             let text = template.render(&context).map_err(|error| Reason {

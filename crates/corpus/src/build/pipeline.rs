@@ -121,15 +121,19 @@ impl Pipeline {
             let source = io::Error::new(io::ErrorKind::AlreadyExists, "it is there already");
             return Err(CorpusError::Write { path: folder.to_owned(), source });
         }
-        let mut ledger = Err(CorpusError::Unbalanced { stage: self.name.clone(), came: 0, left: 0 });
+        let mut built = None;
         let written = luthier_files::write_folder_aside(folder, |aside| {
-            ledger = Run::new(self, aside).and_then(|run| run.all(watch));
+            let ledger = Run::new(self, aside).and_then(|run| run.all(watch));
             // The error itself is handed on below.
-            ledger.as_ref().map(|_| ()).map_err(|error| io::Error::other(error.to_string()))
+            let done = ledger.as_ref().map(|_| ()).map_err(|error| io::Error::other(error.to_string()));
+            built = Some(ledger);
+            done
         });
-        let ledger = ledger?;
-        written.map_err(CorpusError::write(folder))?;
-        Ok(ledger)
+        match built {
+            Some(Err(error)) => Err(error),
+            Some(Ok(ledger)) => written.map(|()| ledger).map_err(CorpusError::write(folder)),
+            None => Err(CorpusError::write(folder)(written.err().unwrap_or_else(|| io::Error::other("nothing was written")))),
+        }
     }
 }
 

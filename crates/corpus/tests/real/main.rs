@@ -4,3 +4,4 @@ mod archives;
 mod duplicates;
 mod files;
 mod opencc;
+mod pipeline;
