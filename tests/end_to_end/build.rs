@@ -76,7 +76,9 @@ fn a_recipe_becomes_rows_a_ledger_and_a_card_and_the_same_bytes_again() {
     assert_eq!(read(&one, "ledger.jsonl").lines().count(), 23);
     // The rows are such as training reads.
     let inspected = luthier(&["inspect", &Path::new(&one).join("train.jsonl").to_string_lossy()]).succeeds();
-    assert!(inspected.stdout.contains("alpaca"), "{}", inspected.stdout);
+    let rows = read(&one, "train.jsonl").lines().count();
+    let usable = inspected.stdout.lines().find_map(|line| line.strip_prefix("usable")).map(str::trim);
+    assert_eq!(usable, Some(rows.to_string().as_str()), "{}", inspected.stdout);
 }
 
 #[test]
@@ -105,7 +107,7 @@ fn mistakes_in_a_recipe_are_named_with_their_place() {
         ("step = \"length\"", "step = \"lenght\"", ["build.clean[1].step", "wrong.toml:21:1", "did you mean \"length\"?"]),
         ("least = 4", "form = \"nfc\"", ["build.clean[1].form", "belongs to another step", "options of length: least, most, over"]),
         ("to = \"s2tw\"", "", ["build.clean[0].to", "is missing", "the step convert needs it"]),
-        ("{{ title }}\" },\n  {", "{{ title }\" },\n  {", ["build.phrasings[0].output", "wrong.toml:12:54", "cannot be used"]),
+        ("{{ title }}\" },\n  {", "{{ title }\" },\n  {", ["build.phrasings[0].output", "wrong.toml:12:48", "cannot be used"]),
         ("[build]", "[built]", ["built at", "did you mean build?", "is not a key"]),
         ("poems.jsonl", "poem.jsonl", ["cannot read", "poem.jsonl", "No such file"]),
     ] {

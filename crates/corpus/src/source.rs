@@ -98,7 +98,7 @@ impl Source {
     /// Opens the source.
     ///
     /// # Errors
-    /// When its first file cannot be opened, its format is not known, or the source's settings make no sense. A later file of a
+    /// When the file or folder cannot be opened, the file's format is not known, or the source's settings make no sense. A file of a
     /// folder that cannot be opened is a fault.
     pub fn documents(&self) -> Result<Documents, CorpusError> {
         if let Some(name) = &self.encoding {
@@ -107,11 +107,18 @@ impl Source {
             })?;
         }
         let mut files: VecDeque<PathBuf> = self.files()?.into();
-        let reader = match files.pop_front() {
-            Some(first) => Some(open(self, &first)?),
+        let mut entries = VecDeque::new();
+        let is_folder = files.len() > 1;
+        let reader = match files.pop_front().map(|first| (open(self, &first), first)) {
             None => None,
+            Some((Ok(reader), _)) => Some(reader),
+            Some((Err(error), first)) if is_folder && !matches!(error, CorpusError::Setting { .. }) => {
+                entries.push_back(Entry::Fault(unopened(first, &error)));
+                None
+            }
+            Some((Err(error), _)) => return Err(error),
         };
-        Ok(Documents { source: self.clone(), files, reader, entries: VecDeque::new(), tally: Tally::default() })
+        Ok(Documents { source: self.clone(), files, reader, entries, tally: Tally::default() })
     }
 }
 
@@ -272,8 +279,9 @@ impl Documents {
     }
 
     fn fill(&mut self) -> bool {
-        let Some(reader) = &mut self.reader else { return false };
-        if reader.fill(&mut self.entries) {
+        if let Some(reader) = &mut self.reader
+            && reader.fill(&mut self.entries)
+        {
             return true;
         }
         self.reader = None;
@@ -283,12 +291,7 @@ impl Documents {
                     self.reader = Some(reader);
                     break;
                 }
-                Err(error) => self.entries.push_back(Entry::Fault(SourceFault {
-                    file: file.into(),
-                    position: Position::Whole,
-                    url: None,
-                    kind: SourceFaultKind::BreaksOff(error.to_string()),
-                })),
+                Err(error) => self.entries.push_back(Entry::Fault(unopened(file, &error))),
             }
         }
         self.reader.is_some() || !self.entries.is_empty()
@@ -315,6 +318,12 @@ impl Iterator for Documents {
             }
         }
     }
+}
+
+/// The fault of a file that cannot be opened.
+fn unopened(file: PathBuf, error: &CorpusError) -> SourceFault {
+    let kind = SourceFaultKind::BreaksOff(error.to_string());
+    SourceFault { file: file.into(), position: Position::Whole, url: None, kind }
 }
 
 fn open(source: &Source, path: &Path) -> Result<Box<dyn Reader>, CorpusError> {

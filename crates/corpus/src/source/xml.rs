@@ -179,7 +179,10 @@ impl Records {
             if let Some(at) = found {
                 self.base += at as u64;
                 let ahead = seen.split_off(at);
-                self.reader = Some(reader(Box::new(io::Cursor::new(ahead).chain(rest))));
+                let mut again = reader(Box::new(io::Cursor::new(ahead).chain(rest)));
+                // The elements around the records were opened before the break.
+                again.config_mut().allow_unmatched_ends = true;
+                self.reader = Some(again);
                 return Ok(());
             }
             let kept = seen.len().min(tag.len());
