@@ -124,7 +124,8 @@ fn near(count: usize) -> Result<(), Failure> {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         ((state >> 33) as usize) % bound
     };
-    let words: Vec<String> = (0..20_000).map(|i| format!("{}{}", ["ka", "ro", "mi", "ten", "sul"][i % 5], i * 7919 % 99_991)).collect();
+    let words: Vec<String> =
+        (0..20_000).map(|i| format!("{}{}", ["ka", "ro", "mi", "ten", "sul"][i % 5], i * 7919 % 99_991)).collect();
     let mut rows: Vec<String> = Vec::with_capacity(count);
     for i in 0..count {
         let row = if i % 10 == 9 {
@@ -147,6 +148,9 @@ fn near(count: usize) -> Result<(), Failure> {
     let found = near.finish(|i| Ok::<_, std::convert::Infallible>(rows[i].as_str()))?;
     let seconds = begin.elapsed().as_secs_f64();
     let found = found.iter().flatten().count();
-    println!("{count} rows, {:.0} MB: {found} near duplicates in {seconds:.1} s, signatures in {signed:.1} s", bytes as f64 / 1e6);
+    println!(
+        "{count} rows, {:.0} MB: {found} near duplicates in {seconds:.1} s, signatures in {signed:.1} s",
+        bytes as f64 / 1e6
+    );
     Ok(())
 }

@@ -65,7 +65,10 @@ fn a_recipe_becomes_rows_a_ledger_and_a_card_and_the_same_bytes_again() {
     assert!(built.stderr.contains("1 records could not be read (1 missing column)"), "{}", built.stderr);
     let totals = luthier(&["build", &recipe, "--out", &two, "--json", "--threads", "1"]).succeeds();
     let totals: Value = serde_json::from_str(&totals.stdout).expect("JSON");
-    assert_eq!((&totals["outcomes"]["duplicate"], &totals["outcomes"]["near-duplicate"]), (&Value::Null, &Value::from(1)));
+    assert_eq!(
+        (&totals["outcomes"]["duplicate"], &totals["outcomes"]["near-duplicate"]),
+        (&Value::Null, &Value::from(1))
+    );
     assert_eq!((&totals["outcomes"]["dropped"], &totals["outcomes"]["faulty"]), (&Value::from(1), &Value::from(1)));
     let read = |folder: &str, name: &str| std::fs::read_to_string(Path::new(folder).join(name)).expect(name);
     for name in ["train.jsonl", "test.jsonl", "ledger.jsonl", "ledger.json", "card.md", "recipe.toml"] {
@@ -104,10 +107,22 @@ fn mistakes_in_a_recipe_are_named_with_their_place() {
     let out = folder.path("out");
     for (from, to, parts) in [
         ("split =", "splt =", ["build.splt at", "wrong.toml:9:1", "did you mean split?"]),
-        ("step = \"length\"", "step = \"lenght\"", ["build.clean[1].step", "wrong.toml:21:1", "did you mean \"length\"?"]),
-        ("least = 4", "form = \"nfc\"", ["build.clean[1].form", "belongs to another step", "options of length: least, most, over"]),
+        (
+            "step = \"length\"",
+            "step = \"lenght\"",
+            ["build.clean[1].step", "wrong.toml:21:1", "did you mean \"length\"?"],
+        ),
+        (
+            "least = 4",
+            "form = \"nfc\"",
+            ["build.clean[1].form", "belongs to another step", "options of length: least, most, over"],
+        ),
         ("to = \"s2tw\"", "", ["build.clean[0].to", "is missing", "the step convert needs it"]),
-        ("{{ title }}\" },\n  {", "{{ title }\" },\n  {", ["build.phrasings[0].output", "wrong.toml:12:48", "cannot be used"]),
+        (
+            "{{ title }}\" },\n  {",
+            "{{ title }\" },\n  {",
+            ["build.phrasings[0].output", "wrong.toml:12:48", "cannot be used"],
+        ),
         ("[build]", "[built]", ["built at", "did you mean build?", "is not a key"]),
         ("poems.jsonl", "poem.jsonl", ["cannot read", "poem.jsonl", "No such file"]),
     ] {

@@ -20,7 +20,7 @@ mod twins;
 
 pub use choice::{Choice, Chosen};
 pub use ledger::{BuildLedger, Outcome, SourceCount};
-pub use phrasing::{Build, Cut, Phrasing};
+pub use phrasing::{Build, Cut, NoRow, Phrasing};
 pub use pipeline::{Apart, Collected, Duplicates, Pipeline, Progress};
 pub use row::{Said, TaskRow};
 pub use split::Sides;

@@ -145,7 +145,8 @@ pub(crate) fn as_utf8(
         None => of_file(first),
     };
     let Some(encoding) = encoding else { return Ok((reader, UTF_8.name())) };
-    let transcoded = Transcoded { reader, decoder: encoding.new_decoder_with_bom_removal(), ended: false, rest: Vec::new() };
+    let transcoded =
+        Transcoded { reader, decoder: encoding.new_decoder_with_bom_removal(), ended: false, rest: Vec::new() };
     Ok((Box::new(io::BufReader::with_capacity(LOOK, transcoded)), encoding.name()))
 }
 

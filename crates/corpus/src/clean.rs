@@ -26,9 +26,9 @@ pub use characters::{ControlCharacters, Mojibake, NormalForm, Normalise};
 pub use language::{Language, LanguageOf, Languages, language_of};
 pub use page::{MainText, PageBounds, Selectors};
 pub use personal::{Personal, is_taiwan_id};
+pub(crate) use quality::is_han_or_kana;
 pub use quality::{Length, Quality};
 pub use repetition::Repetition;
-pub(crate) use quality::is_han_or_kana;
 pub use script::{Conversion, ConvertScript, KeepScript, Script, ScriptShare, script_share};
 pub use sentences::{cut_at_sentence, sentences};
 
@@ -177,7 +177,7 @@ impl Cleaning {
     }
 
     /// Cleans a batch, on all threads and in order: of each document the cleaned one, or why it was dropped.
-    pub fn clean(&mut self, batch: Vec<Document>) -> Vec<Result<Document, Dropped>> {
+    pub fn clean(&mut self, batch: Vec<Document>) -> Vec<Result<Document, Box<Dropped>>> {
         let steps = &self.steps;
         let cleaned: Vec<_> = batch.into_par_iter().map(|document| clean_one(steps, document)).collect();
         cleaned
@@ -204,7 +204,7 @@ enum Seen {
     Dropped(&'static str),
 }
 
-fn clean_one(steps: &[Box<dyn Step>], mut document: Document) -> (Result<Document, Dropped>, Vec<Seen>) {
+fn clean_one(steps: &[Box<dyn Step>], mut document: Document) -> (Result<Document, Box<Dropped>>, Vec<Seen>) {
     let mut seen = Vec::with_capacity(steps.len());
     for step in steps {
         match step.apply(&mut document) {
@@ -212,7 +212,7 @@ fn clean_one(steps: &[Box<dyn Step>], mut document: Document) -> (Result<Documen
             Verdict::Changed(what) => seen.push(Seen::Changed(what)),
             Verdict::Dropped(reason) => {
                 seen.push(Seen::Dropped(reason.label));
-                return (Err(Dropped { document, step: step.name(), reason }), seen);
+                return (Err(Box::new(Dropped { document, step: step.name(), reason })), seen);
             }
         }
     }
@@ -231,7 +231,11 @@ mod tests {
             id: "a".into(),
             shape: Shape::Columns,
             fields: fields.iter().copied().collect(),
-            provenance: Provenance { file: std::path::Path::new("a.jsonl").into(), position: Position::Line(1), url: None },
+            provenance: Provenance {
+                file: std::path::Path::new("a.jsonl").into(),
+                position: Position::Line(1),
+                url: None,
+            },
         }
     }
 
@@ -260,7 +264,8 @@ mod tests {
         let mut cleaning = Cleaning::new(vec![Box::new(Shout), Box::new(Shout)]);
         let texts = ["a", "", "b!", "c"];
         let cleaned = cleaning.clean(texts.iter().map(|text| document(&[("text", text)])).collect());
-        let texts: Vec<_> = cleaned.iter().map(|result| result.as_ref().map(|d| d.text("text")).map_err(|d| d.reason.label)).collect();
+        let texts: Vec<_> =
+            cleaned.iter().map(|result| result.as_ref().map(|d| d.text("text")).map_err(|d| d.reason.label)).collect();
         assert_eq!(texts, [Ok("a!"), Err("silent"), Ok("b!"), Ok("c!")]);
         let [first, second] = cleaning.counts() else { panic!("two steps") };
         assert_eq!((first.seen, first.changed["louder"], first.dropped["silent"]), (4, 2, 1));

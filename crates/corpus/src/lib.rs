@@ -36,8 +36,8 @@ pub mod source;
 
 use std::str::FromStr;
 
-pub use devices::{DeviceRow, Language, Side};
 pub use charset::{Decoded, decode};
+pub use devices::{DeviceRow, Language, Side};
 pub use document::{Document, Fields, Position, Provenance};
 pub use error::CorpusError;
 pub use fault::{SourceFault, SourceFaultKind};

@@ -34,15 +34,20 @@ fn pipeline(sources: Vec<Collected>) -> Pipeline {
 
 fn phrasing(instruction: &str) -> Phrasing {
     let text = str::to_owned;
-    Phrasing { instruction: text(instruction), input: text("{{ body }}"), output: text("{{ title }}"), ..Phrasing::default() }
+    Phrasing {
+        instruction: text(instruction),
+        input: text("{{ body }}"),
+        output: text("{{ title }}"),
+        ..Phrasing::default()
+    }
 }
 
 fn build(pipeline: Pipeline, folder: &Path) -> BuildLedger {
     pipeline.build(folder, &mut |_| ()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn lines(path: PathBuf) -> Vec<Value> {
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+fn lines(path: &Path) -> Vec<Value> {
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
@@ -60,7 +65,9 @@ fn write(folder: &Path, name: &str, rows: &[Value]) -> PathBuf {
 #[test]
 fn every_fate_is_in_the_ledger_and_the_totals_balance() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let body = |i: usize| format!("第{i}篇說的是很久以前的一個故事，主角在山裡走了{}天，遇見了{}個人。", i * 37 % 100, i * 53 % 90);
+    let body = |i: usize| {
+        format!("第{i}篇說的是很久以前的一個故事，主角在山裡走了{}天，遇見了{}個人。", i * 37 % 100, i * 53 % 90)
+    };
     let mut text = String::new();
     for i in 0..40 {
         text += &json!({"id": format!("p{i}"), "body": body(i * 1000 + i * i), "title": format!("題{i}")}).to_string();
@@ -70,7 +77,9 @@ fn every_fate_is_in_the_ledger_and_the_totals_balance() {
     text += &(json!({"id": "empty", "body": "短", "title": "題"}).to_string() + "\n");
     text += &(json!({"id": "twin", "body": format!(" {} ", body(0)), "title": "再題"}).to_string() + "\n");
     text += &(json!({"id": "near", "body": body(1001).replace("很久", "好久"), "title": "近題"}).to_string() + "\n");
-    text += &(json!({"id": "untitled", "body": "沒有題目的一篇，說的是另一件完全不同的事情，與別的都不像。"}).to_string() + "\n");
+    text += &(json!({"id": "untitled", "body": "沒有題目的一篇，說的是另一件完全不同的事情，與別的都不像。"})
+        .to_string()
+        + "\n");
     let path = folder.path().join("rows.jsonl");
     std::fs::write(&path, text).expect("written");
     let made = Pipeline {
@@ -93,18 +102,22 @@ fn every_fate_is_in_the_ledger_and_the_totals_balance() {
     assert!(found["near-duplicate"] >= 1, "{found:?}");
     assert_eq!(found.values().sum::<u64>(), 45);
 
-    let entries = lines(out.join("ledger.jsonl"));
+    let entries = lines(&out.join("ledger.jsonl"));
     assert_eq!(entries.len(), 45);
     let of = |id: &str| entries.iter().find(|entry| entry["id"] == id).unwrap_or_else(|| panic!("{id}"));
     assert_eq!(of("near")["outcome"], "near-duplicate");
-    assert!(of("near")["reason"].as_str().expect("a reason").contains("differ from p1 (rows.jsonl:2)"), "{}", of("near"));
+    assert!(
+        of("near")["reason"].as_str().expect("a reason").contains("differ from p1 (rows.jsonl:2)"),
+        "{}",
+        of("near")
+    );
     assert_eq!(of("twin")["reason"], "the same as p0 (rows.jsonl:1)");
     assert_eq!(of("empty")["step"], "length");
     assert!(of("untitled")["reason"].as_str().expect("a reason").contains("phrasing"), "{}", of("untitled"));
     let fault = entries.iter().find(|entry| entry["outcome"] == "faulty").expect("one");
     assert_eq!((&fault["source"]["file"], &fault["source"]["line"]), (&json!("rows.jsonl"), &json!(41)));
 
-    let rows = lines(out.join("train.jsonl"));
+    let rows = lines(&out.join("train.jsonl"));
     assert_eq!(rows.len() as u64, ledger.count(Outcome::Train));
     assert_eq!(rows[0]["source"], json!({"file": "rows.jsonl", "line": 1}));
     assert_eq!((&rows[0]["input"], &rows[0]["output"]), (&json!(body(0)), &json!("題0")));
@@ -122,12 +135,26 @@ fn every_fate_is_in_the_ledger_and_the_totals_balance() {
 fn training_rows_that_share_a_passage_with_the_test_side_are_left_out() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let passage = "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。";
-    let row = |i: usize, body: &str| json!({"id": format!("r{i}"), "group": i.to_string(), "body": body, "title": "題"});
+    let row =
+        |i: usize, body: &str| json!({"id": format!("r{i}"), "group": i.to_string(), "body": body, "title": "題"});
     let rows: Vec<Value> = (0..60)
-        .map(|i| row(i, &if i % 6 == 0 { format!("第{i}次抄寫：{passage}") } else { format!("第{i}篇是自己寫的，與別人無關{i}") }))
+        .map(|i| {
+            row(
+                i,
+                &if i % 6 == 0 {
+                    format!("第{i}次抄寫：{passage}")
+                } else {
+                    format!("第{i}篇是自己寫的，與別人無關{i}")
+                },
+            )
+        })
         .collect();
     let path = write(folder.path(), "rows.jsonl", &rows);
-    let other = write(folder.path(), "other.jsonl", &[json!({"id": "t", "text": "第7篇是自己寫的，與別人無關7，如此而已，這是別的測試集"})]);
+    let other = write(
+        folder.path(),
+        "other.jsonl",
+        &[json!({"id": "t", "text": "第7篇是自己寫的，與別人無關7，如此而已，這是別的測試集"})],
+    );
     let made = |against: Vec<Collected>| Pipeline {
         sides: Sides::new(0.3, Some("group".into()), 5).expect("a share"),
         apart: Some(Apart { widths: Contamination::WIDTHS, over: Over::fields(["body", "text"]), against }),
@@ -136,12 +163,16 @@ fn training_rows_that_share_a_passage_with_the_test_side_are_left_out() {
     };
     let out = folder.path().join("out");
     let ledger = build(made(Vec::new()), &out);
-    let test = lines(out.join("test.jsonl"));
-    assert!(test.iter().any(|row| row["input"].as_str().is_some_and(|input| input.contains(passage))), "one of ten is drawn");
-    for row in lines(out.join("train.jsonl")) {
+    let test = lines(&out.join("test.jsonl"));
+    assert!(
+        test.iter().any(|row| row["input"].as_str().is_some_and(|input| input.contains(passage))),
+        "one of ten is drawn"
+    );
+    for row in lines(&out.join("train.jsonl")) {
         assert!(!row["input"].as_str().expect("a text").contains(passage), "{row}");
     }
-    let held_out = test.iter().filter(|row| row["input"].as_str().is_some_and(|input| input.contains(passage))).count() as u64;
+    let held_out =
+        test.iter().filter(|row| row["input"].as_str().is_some_and(|input| input.contains(passage))).count() as u64;
     assert_eq!(ledger.count(Outcome::Contaminated), 10 - held_out);
     let again = build(made(vec![collected(other)]), &folder.path().join("again"));
     let only_other = again.count(Outcome::Contaminated) - ledger.count(Outcome::Contaminated);
@@ -159,10 +190,13 @@ fn drawn_and_balanced_rows_are_as_many_as_asked_and_the_others_are_in_the_ledger
     let out = folder.path().join("level");
     let ledger = build(made(Choice { by: Some("kind".into()), level: true, seed: 1, ..Choice::default() }), &out);
     assert_eq!((ledger.count(Outcome::Train), ledger.count(Outcome::NotDrawn)), (20, 70));
-    assert_eq!(lines(out.join("train.jsonl")).len(), 20);
-    assert_eq!(lines(out.join("ledger.jsonl")).len(), 90);
+    assert_eq!(lines(&out.join("train.jsonl")).len(), 20);
+    assert_eq!(lines(&out.join("ledger.jsonl")).len(), 90);
     let card = std::fs::read_to_string(out.join("card.md")).expect("a card");
-    assert!(card.contains("| train | train.jsonl | 20 | 3.") || card.contains("| train | train.jsonl | 20 | 2."), "{card}");
+    assert!(
+        card.contains("| train | train.jsonl | 20 | 3.") || card.contains("| train | train.jsonl | 20 | 2."),
+        "{card}"
+    );
     let ledger = build(made(Choice { most: Some(33), seed: 1, ..Choice::default() }), &folder.path().join("some"));
     assert_eq!((ledger.count(Outcome::Train), ledger.count(Outcome::NotDrawn)), (33, 57));
 }
@@ -201,7 +235,8 @@ fn a_build_that_fails_leaves_nothing_behind() {
     let missing = pipeline(vec![collected(good.clone()), collected(folder.path().join("absent.jsonl"))]);
     let error = missing.build(&out, &mut |_| ()).expect_err("a source is missing");
     assert!(matches!(&error, CorpusError::Read { path, .. } if path.ends_with("absent.jsonl")), "{error}");
-    let mut left: Vec<_> = std::fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("an entry").file_name()).collect();
+    let mut left: Vec<_> =
+        std::fs::read_dir(folder.path()).expect("listed").map(|entry| entry.expect("an entry").file_name()).collect();
     left.sort();
     assert_eq!(left, ["rows.jsonl"]);
     build(pipeline(vec![collected(good.clone())]), &out);
@@ -220,5 +255,5 @@ fn conversations_stay_conversations() {
     let out = folder.path().join("out");
     let ledger = build(pipeline(vec![collected(path)]), &out);
     assert_eq!(ledger.count(Outcome::Train), 1);
-    assert_eq!(lines(out.join("train.jsonl"))[0]["messages"], messages);
+    assert_eq!(lines(&out.join("train.jsonl"))[0]["messages"], messages);
 }

@@ -68,7 +68,9 @@ fn compressed_files_are_read_in_one_part_or_several() {
     let folder = Folder::new();
     let rows: String = (0..3000).map(|i| format!("{{\"text\": \"第{i}列\"}}\n")).collect();
     let (first, second) = rows.as_bytes().split_at(rows.len() / 2);
-    for (name, compress) in [("a.jsonl.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.jsonl.bz2", bzip2), ("a.jsonl.zst", zstd)] {
+    for (name, compress) in
+        [("a.jsonl.gz", gzip as fn(&[u8]) -> Vec<u8>), ("a.jsonl.bz2", bzip2), ("a.jsonl.zst", zstd)]
+    {
         for parts in [vec![rows.as_bytes()], vec![first, second]] {
             let bytes: Vec<u8> = parts.iter().flat_map(|part| compress(part)).collect();
             let (documents, faults, _) = read(&Source::new(folder.write(name, bytes)));
@@ -82,7 +84,11 @@ fn compressed_files_are_read_in_one_part_or_several() {
 fn a_compressed_file_that_breaks_off_gives_what_came_before() {
     let folder = Folder::new();
     let rows: String = (0..30_000).map(|i| format!("{{\"text\": \"row {} of many\"}}\n", i * 7919 % 30_011)).collect();
-    for (name, bytes) in [("a.jsonl.gz", gzip(rows.as_bytes())), ("a.jsonl.bz2", bzip2(rows.as_bytes())), ("a.jsonl.zst", zstd(rows.as_bytes()))] {
+    for (name, bytes) in [
+        ("a.jsonl.gz", gzip(rows.as_bytes())),
+        ("a.jsonl.bz2", bzip2(rows.as_bytes())),
+        ("a.jsonl.zst", zstd(rows.as_bytes())),
+    ] {
         let path = folder.write(name, &bytes[..bytes.len() * 3 / 4]);
         let (documents, faults, tally) = read(&Source::new(path));
         assert!(!documents.is_empty() && documents.len() < 30_000, "{name}: {}", documents.len());
@@ -150,7 +156,11 @@ fn tables_may_have_line_breaks_in_quotes_and_a_quote_that_never_closes_costs_its
     assert_eq!(documents[0].text("b"), "two\nlines, and \"quotes\"");
     assert_eq!(texts(&documents, "a").first().map(String::as_str), Some("1"));
     assert_eq!(texts(&documents, "a").last().map(String::as_str), Some("6"));
-    assert!(faults.iter().any(|fault| fault.starts_with("a.csv:6:")) && faults.iter().any(|fault| fault.starts_with("a.csv:7:")), "{faults:?}");
+    assert!(
+        faults.iter().any(|fault| fault.starts_with("a.csv:6:"))
+            && faults.iter().any(|fault| fault.starts_with("a.csv:7:")),
+        "{faults:?}"
+    );
     assert!(texts(&documents, "a").contains(&"3".to_owned()), "{documents:?} {faults:?}");
     let (documents, faults, _) = read(&Source::new(folder.write("a.tsv", "a\tb\n\"1\tx\n")));
     assert_eq!((documents[0].text("a"), faults.len()), ("\"1", 0));
@@ -187,26 +197,52 @@ fn shapes_are_known_by_their_fields_and_become_instruction_and_output() {
         ("alpaca", json!({"instruction": "問", "input": "", "output": "答"})),
         ("prompt-completion", json!({"prompt": "問", "completion": "答"})),
         ("input-target", json!({"input": "問", "target": "答"})),
-        ("belle-multi-turn", json!({"instruction": "Human:問\nAssistant:不知\nHuman:再問\nAssistant:", "input": "", "output": "答"})),
+        (
+            "belle-multi-turn",
+            json!({"instruction": "Human:問\nAssistant:不知\nHuman:再問\nAssistant:", "input": "", "output": "答"}),
+        ),
         ("belle-evaluation", json!({"question": "問", "std_answer": "答", "class": "qa"})),
-        ("sharegpt", json!({"id": "x", "conversations": [{"from": "human", "value": "問"}, {"from": "gpt", "value": "答"}]})),
+        (
+            "sharegpt",
+            json!({"id": "x", "conversations": [{"from": "human", "value": "問"}, {"from": "gpt", "value": "答"}]}),
+        ),
         ("messages", json!({"messages": turns})),
         ("dolly", json!({"instruction": "問", "context": "", "response": "答", "category": "open_qa"})),
         ("firefly", json!({"kind": "NLI", "input": "問", "target": "答"})),
         ("hc3", json!({"question": "問", "human_answers": ["答"], "chatgpt_answers": ["機器的答"]})),
         ("seed-tasks", json!({"id": "s", "instruction": "問", "instances": [{"input": "", "output": "答"}]})),
         ("baike2018qa", json!({"qid": "1", "category": "c", "title": "問", "desc": "", "answer": "答"})),
-        ("webtext2019zh", json!({"qid": 1, "title": "問", "desc": "問", "topic": "t", "star": 1, "content": "答", "answer_id": 2})),
-        ("squad", json!({"title": "t", "paragraphs": [{"context": "文", "qas": [{"id": "q", "question": "問", "answers": [{"text": "答", "answer_start": 0}]}]}]})),
+        (
+            "webtext2019zh",
+            json!({"qid": 1, "title": "問", "desc": "問", "topic": "t", "star": 1, "content": "答", "answer_id": 2}),
+        ),
+        (
+            "squad",
+            json!({"title": "t", "paragraphs": [{"context": "文", "qas": [{"id": "q", "question": "問", "answers": [{"text": "答", "answer_start": 0}]}]}]}),
+        ),
     ] {
         let path = folder.write(&format!("{shape}.jsonl"), row.to_string());
         let (documents, faults, tally) = read(&Source::new(path));
         assert_eq!((tally.documents.keys().copied().collect::<Vec<_>>(), faults.len()), (vec![shape], 0), "{faults:?}");
-        assert_eq!((documents[0].text("instruction"), documents[0].text("output")), ("問", "答"), "{shape}: {documents:?}");
+        assert_eq!(
+            (documents[0].text("instruction"), documents[0].text("output")),
+            ("問", "答"),
+            "{shape}: {documents:?}"
+        );
     }
     for (shape, row, field, expected) in [
-        ("wiki2019zh", json!({"id": "1", "url": "https://zh.wikipedia.org/1", "title": "題", "text": "文"}), "text", "文"),
-        ("news2016zh", json!({"news_id": "1", "title": "題", "content": "文", "desc": "d", "source": "s", "time": "t", "keywords": "k"}), "text", "文"),
+        (
+            "wiki2019zh",
+            json!({"id": "1", "url": "https://zh.wikipedia.org/1", "title": "題", "text": "文"}),
+            "text",
+            "文",
+        ),
+        (
+            "news2016zh",
+            json!({"news_id": "1", "title": "題", "content": "文", "desc": "d", "source": "s", "time": "t", "keywords": "k"}),
+            "text",
+            "文",
+        ),
         ("translation2019zh", json!({"english": "spring", "chinese": "春"}), "chinese", "春"),
         ("text", json!({"text": "文"}), "text", "文"),
     ] {
@@ -220,7 +256,10 @@ fn shapes_are_known_by_their_fields_and_become_instruction_and_output() {
 #[test]
 fn a_mapped_column_that_is_missing_is_named_with_the_nearest_one() {
     let folder = Folder::new();
-    let path = folder.write("a.jsonl", "{\"title\": \"題\", \"body\": {\"text\": [\"甲\", \"乙\"]}}\n{\"titel\": \"題\", \"body\": {}}\n");
+    let path = folder.write(
+        "a.jsonl",
+        "{\"title\": \"題\", \"body\": {\"text\": [\"甲\", \"乙\"]}}\n{\"titel\": \"題\", \"body\": {}}\n",
+    );
     let columns = Mapping::new([("title", "title"), ("text", "body.text.*"), ("note", "note?")]).expect("a mapping");
     let (documents, faults, _) = read(&Source::new(&path).with_columns(columns));
     assert_eq!(texts(&documents, "text"), ["甲\n乙"]);
@@ -312,7 +351,8 @@ mod parquet {
         let schema = "message rows { required int64 id; optional binary text (UTF8); }";
         let schema = Arc::new(parse_message_type(schema).expect("a schema"));
         let file = std::fs::File::create(path).expect("a file");
-        let mut writer = SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).expect("a writer");
+        let mut writer =
+            SerializedFileWriter::new(file, schema, Arc::new(WriterProperties::default())).expect("a writer");
         for group in 0..2 {
             let mut rows = writer.next_row_group().expect("a group");
             let ids: Vec<i64> = (group * count..(group + 1) * count).collect();

@@ -58,7 +58,11 @@ fn comments_and_trailing_commas_are_read_past() {
 
 #[test]
 fn a_broken_document_keeps_the_rows_before_the_break() {
-    for text in ["{\"v\": 1,\n\"data\": [{\"a\": 1}, {\"a\": 2", "{\n\"data\": [{\"a\": 1}],\n oops}", "{\n\"data\": [{\"a\": 1}]} tail"] {
+    for text in [
+        "{\"v\": 1,\n\"data\": [{\"a\": 1}, {\"a\": 2",
+        "{\n\"data\": [{\"a\": 1}],\n oops}",
+        "{\n\"data\": [{\"a\": 1}]} tail",
+    ] {
         let all = pieces(text, Within::Anywhere);
         assert_eq!(all[0].body.as_ref().ok(), Some(&Body::Json(json!({"a": 1}))), "{text}: {all:?}");
         assert!(all.last().unwrap().body.is_err(), "{text}: {all:?}");

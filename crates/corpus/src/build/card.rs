@@ -46,7 +46,10 @@ fn line(card: &mut String, text: &str) {
 }
 
 fn sides(card: &mut String, measures: &Measures) {
-    line(card, "| side | file | rows | prompt, characters in the mean | longest | output, characters in the mean | longest |");
+    line(
+        card,
+        "| side | file | rows | prompt, characters in the mean | longest | output, characters in the mean | longest |",
+    );
     line(card, "|---|---|---:|---:|---:|---:|---:|");
     for (side, measure) in [("train", &measures.train), ("test", &measures.test)] {
         let SideMeasure { rows, prompts, outputs } = measure;
@@ -112,7 +115,10 @@ fn cleaning(card: &mut String, ledger: &BuildLedger) {
     }
     line(card, "\n## Cleaning\n\n| step | documents in | changed | dropped |\n|---|---:|---|---|");
     for step in &ledger.steps {
-        line(card, &format!("| {} | {} | {} | {} |", step.step, step.seen, counts(&step.changed), counts(&step.dropped)));
+        line(
+            card,
+            &format!("| {} | {} | {} | {} |", step.step, step.seen, counts(&step.changed), counts(&step.dropped)),
+        );
     }
 }
 

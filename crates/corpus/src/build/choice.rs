@@ -7,7 +7,7 @@ use crate::error::CorpusError;
 use crate::random::key;
 
 /// The purpose of the numbers drawn here.
-const DRAW_ROW: u64 = 0x726F_77;
+const DRAW_ROW: u64 = 0x0072_6F77;
 
 /// How many rows are taken, drawn by the seed and their ids: the same rows are drawn in whatever order they come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -94,7 +94,8 @@ mod tests {
         let mut chosen = choice.begin().unwrap();
         rows.iter().for_each(|(id, group)| chosen.see(id, group));
         let taken = chosen.finish();
-        let mut ids: Vec<String> = rows.iter().zip(taken).filter(|(_, taken)| *taken).map(|((id, _), _)| (*id).to_owned()).collect();
+        let mut ids: Vec<String> =
+            rows.iter().zip(taken).filter(|(_, taken)| *taken).map(|((id, _), _)| (*id).to_owned()).collect();
         ids.sort();
         ids
     }

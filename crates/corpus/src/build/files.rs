@@ -74,15 +74,20 @@ impl Waiting {
         writeln!(self.file, "{}", to_line(row)).map_err(CorpusError::write(&self.path))
     }
 
-    pub(super) fn draw<W: Write>(self, files: &mut Files, books: &mut Books<W>, measures: &mut Measures) -> Result<(), CorpusError> {
+    pub(super) fn draw<W: Write>(
+        self,
+        files: &mut Files,
+        books: &mut Books<W>,
+        measures: &mut Measures,
+    ) -> Result<(), CorpusError> {
         let Waiting { path, mut file, chosen, rows } = self;
         file.flush().map_err(CorpusError::write(&path))?;
         let opened = File::open(&path).map_err(CorpusError::read(&path))?;
         let lines = BufReader::new(opened).lines();
         for ((line, taken), (side, measure)) in lines.zip(chosen.finish()).zip(rows) {
             let line = line.map_err(CorpusError::read(&path))?;
-            let row: Waited<'_> = serde_json::from_str(&line)
-                .map_err(|error| CorpusError::read(&path)(io::Error::other(error)))?;
+            let row: Waited<'_> =
+                serde_json::from_str(&line).map_err(|error| CorpusError::read(&path)(io::Error::other(error)))?;
             let (outcome, reason) = if taken {
                 measures.add(side, measure, &line);
                 (files.write(side, &line)?, None)

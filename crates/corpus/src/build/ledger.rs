@@ -183,7 +183,13 @@ impl<W: Write> Books<W> {
     }
 
     /// Enters a document that a step of cleaning dropped.
-    pub(super) fn dropped(&mut self, id: &str, source: &Provenance, step: &'static str, reason: &Reason) -> io::Result<()> {
+    pub(super) fn dropped(
+        &mut self,
+        id: &str,
+        source: &Provenance,
+        step: &'static str,
+        reason: &Reason,
+    ) -> io::Result<()> {
         self.line(&Entry { outcome: Outcome::Dropped, id: Some(id), source, step: Some(step), reason: Some(reason) })
     }
 

@@ -43,6 +43,15 @@ const FUEL: u64 = 1_000_000;
 /// The parts of a row that templates make.
 const PARTS: [&str; 4] = ["system", "instruction", "input", "output"];
 
+/// A document that gives no row, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoRow {
+    /// The document.
+    pub document: Document,
+    /// Why.
+    pub reason: Reason,
+}
+
 /// Makes rows of documents.
 pub struct Build {
     environment: Environment<'static>,
@@ -69,11 +78,9 @@ impl Build {
         for (i, phrasing) in phrasings.iter().enumerate() {
             let templates = [&phrasing.system, &phrasing.instruction, &phrasing.input, &phrasing.output];
             for (field, source) in PARTS.into_iter().zip(templates) {
-                environment.add_template_owned(name(i, field), source.clone()).map_err(|error| CorpusError::Template {
-                    field,
-                    phrasing: i + 1,
-                    cause: explain(&error),
-                })?;
+                environment
+                    .add_template_owned(name(i, field), source.clone())
+                    .map_err(|error| CorpusError::Template { field, phrasing: i + 1, cause: explain(&error) })?;
             }
             if phrasing.output.trim().is_empty() {
                 let cause = "it is empty: there would be nothing to learn".to_owned();
@@ -88,7 +95,7 @@ impl Build {
     ///
     /// # Errors
     /// Of each document that gives no row, why: a field is missing, or prompt or output are empty.
-    pub fn rows(&self, batch: Vec<Document>) -> Vec<Result<TaskRow, (Document, Reason)>> {
+    pub fn rows(&self, batch: Vec<Document>) -> Vec<Result<TaskRow, Box<NoRow>>> {
         batch.into_par_iter().map(|document| self.row(document)).collect()
     }
 
@@ -96,7 +103,7 @@ impl Build {
     ///
     /// # Errors
     /// As [`Build::rows`].
-    pub fn row(&self, mut document: Document) -> Result<TaskRow, (Document, Reason)> {
+    pub fn row(&self, mut document: Document) -> Result<TaskRow, Box<NoRow>> {
         for cut in &self.cuts {
             if let Some(text) = document.fields.get_mut(&cut.field) {
                 let short = cut_at_sentence(text, cut.characters);
@@ -112,7 +119,7 @@ impl Build {
                 let Document { id, provenance, .. } = document;
                 Ok(TaskRow { id, said, phrasing, provenance })
             }
-            Err(reason) => Err((document, reason)),
+            Err(reason) => Err(Box::new(NoRow { document, reason })),
         }
     }
 
@@ -138,7 +145,8 @@ impl Build {
         fields.extend(document.fields.iter());
         let context = minijinja::Value::from_pairs(fields);
         let mut parts = PARTS.into_iter().map(|field| {
-            let template = self.environment.get_template(&name(phrasing, field)).expect("every phrasing has its templates");
+            let template =
+                self.environment.get_template(&name(phrasing, field)).expect("every phrasing has its templates");
             let text = template.render(&context).map_err(|error| Reason {
                 label: if error.kind() == ErrorKind::UndefinedError { "missing field" } else { "template failed" },
                 detail: format!("phrasing {}, {field}: {}", phrasing + 1, explain(&error)),

@@ -23,9 +23,9 @@ use super::ledger::{Books, BuildLedger, Outcome, SourceCount};
 use super::measure::{Measure, Measures};
 use super::phrasing::{Build, Cut, Phrasing};
 use super::row::TaskRow;
-use super::spool::{Spool, SpoolWriter};
 use super::split::Sides;
-use super::twins::Twins;
+use super::spool::{Spool, SpoolWriter};
+use super::twins::{Found, Twins};
 use crate::clean::{Cleaning, Over, Step};
 use crate::devices::Side;
 use crate::document::Document;
@@ -132,7 +132,9 @@ impl Pipeline {
         match built {
             Some(Err(error)) => Err(error),
             Some(Ok(ledger)) => written.map(|()| ledger).map_err(CorpusError::write(folder)),
-            None => Err(CorpusError::write(folder)(written.err().unwrap_or_else(|| io::Error::other("nothing was written")))),
+            None => Err(CorpusError::write(folder)(
+                written.err().unwrap_or_else(|| io::Error::other("nothing was written")),
+            )),
         }
     }
 }
@@ -151,10 +153,7 @@ struct Run {
 /// What the first two passes have found.
 struct Gathered {
     spool: Spool,
-    /// Of each document the earlier one that says the same.
-    same_as: Vec<Option<usize>>,
-    /// Of each document the earlier one that says nearly the same.
-    near: Vec<Option<NearOf>>,
+    twins: Found,
     test_side: Option<Contamination>,
 }
 
@@ -231,8 +230,8 @@ impl Run {
         self.books.totals.steps = cleaning.counts().to_vec();
         let spool = spool.finish().map_err(failed())?;
         watch(Progress::Compare(spool.len() as u64));
-        let (same_as, near) = twins.finish(&spool, &self.pipeline.duplicates.over).map_err(failed())?;
-        let mut gathered = Gathered { spool, same_as, near, test_side: None };
+        let twins = twins.finish(&spool, &self.pipeline.duplicates.over).map_err(failed())?;
+        let mut gathered = Gathered { spool, twins, test_side: None };
         gathered.test_side = self.test_side(&gathered)?;
         Ok(gathered)
     }
@@ -254,7 +253,9 @@ impl Run {
                 .into_par_iter()
                 .filter(|number| gathered.twin(*number).is_none())
                 .map(|number| gathered.spool.get(number))
-                .filter(|document| document.as_ref().map_or(true, |document| self.pipeline.sides.of(document) == Side::Test))
+                .filter(|document| {
+                    document.as_ref().map_or(true, |document| self.pipeline.sides.of(document) == Side::Test)
+                })
                 .map(|document| document.map(|document| named(&document)))
                 .collect::<Result<_, _>>()
                 .map_err(CorpusError::read(&self.folder.join(SPOOL)))?;
@@ -322,7 +323,7 @@ impl Run {
         let group = self.balanced_by.as_deref().map_or_else(String::new, |by| document.text(by).to_owned());
         Ok(match self.build.row(document) {
             Ok(row) => Fate::Row { side, row: Box::new(row), group },
-            Err((document, reason)) => out(Outcome::NoRow, document, reason),
+            Err(none) => out(Outcome::NoRow, none.document, none.reason),
         })
     }
 }
@@ -330,10 +331,10 @@ impl Run {
 impl Gathered {
     /// The earlier document that a document repeats, and how that is said.
     fn twin(&self, number: usize) -> Option<(Outcome, usize, String)> {
-        if let Some(of) = self.same_as.get(number).copied().flatten() {
+        if let Some(of) = self.twins.same_as.get(number).copied().flatten() {
             return Some((Outcome::Duplicate, of, "the same as".to_owned()));
         }
-        let NearOf { of, edited } = self.near.get(number).copied().flatten()?;
+        let NearOf { of, edited } = self.twins.near.get(number).copied().flatten()?;
         Some((Outcome::NearDuplicate, of, format!("{:.1} % of its letters differ from", 100.0 * edited)))
     }
 }

@@ -67,7 +67,8 @@ impl Serialize for TaskRow {
                 } else {
                     // Rows of instructions have no place for a system message; conversations do.
                     let user = if input.is_empty() { instruction.clone() } else { format!("{instruction}\n{input}") };
-                    let messages = [("system", system.as_str()), ("user", user.as_str()), ("assistant", output.as_str())];
+                    let messages =
+                        [("system", system.as_str()), ("user", user.as_str()), ("assistant", output.as_str())];
                     let messages = messages.map(|(role, content)| Message { role, content });
                     map.serialize_entry("messages", &messages)?;
                 }

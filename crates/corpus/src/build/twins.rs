@@ -11,6 +11,14 @@ use crate::document::Document;
 use crate::duplicates::{Exact, Near, NearOf};
 use crate::error::CorpusError;
 
+/// What was found of all documents; empty where it was not looked for.
+pub(super) struct Found {
+    /// Of each document the earlier one that says the same.
+    pub(super) same_as: Vec<Option<usize>>,
+    /// Of each document the earlier one that says nearly the same.
+    pub(super) near: Vec<Option<NearOf>>,
+}
+
 /// Duplicates while documents come.
 pub(super) struct Twins {
     over: Over,
@@ -61,9 +69,9 @@ impl Twins {
         }
     }
 
-    pub(super) fn finish(self, spool: &Spool, over: &Over) -> io::Result<(Vec<Option<usize>>, Vec<Option<NearOf>>)> {
+    pub(super) fn finish(self, spool: &Spool, over: &Over) -> io::Result<Found> {
         let Twins { near, same_as, compared, .. } = self;
-        let Some(near) = near else { return Ok((same_as, Vec::new())) };
+        let Some(near) = near else { return Ok(Found { same_as, near: Vec::new() }) };
         let text_of = |number: usize| -> io::Result<String> {
             Ok(over.joined(&spool.get(compared[number])?.fields).into_owned())
         };
@@ -71,6 +79,6 @@ impl Twins {
         for (number, found) in near.finish(text_of)?.into_iter().enumerate() {
             verdicts[compared[number]] = found.map(|NearOf { of, edited }| NearOf { of: compared[of], edited });
         }
-        Ok((same_as, verdicts))
+        Ok(Found { same_as, near: verdicts })
     }
 }

@@ -29,9 +29,23 @@ impl Default for CleanLines {
             ends_with_mark: true,
             least_words: 3,
             unwanted_in_line: words(&[
-                "javascript", "terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies",
-                "隱私權政策", "隐私政策", "使用條款", "使用条款", "版權所有", "版权所有", "著作權聲明", "轉載請註明",
-                "转载请注明", "點擊這裡", "点击这里",
+                "javascript",
+                "terms of use",
+                "privacy policy",
+                "cookie policy",
+                "uses cookies",
+                "use of cookies",
+                "隱私權政策",
+                "隐私政策",
+                "使用條款",
+                "使用条款",
+                "版權所有",
+                "版权所有",
+                "著作權聲明",
+                "轉載請註明",
+                "转载请注明",
+                "點擊這裡",
+                "点击这里",
             ]),
             unwanted: words(&["lorem ipsum"]),
             least_sentences: 3,
@@ -65,10 +79,8 @@ fn ends_with_mark(line: &str) -> bool {
 
 fn words(line: &str) -> f64 {
     let han = line.chars().filter(|c| is_han_or_kana(*c)).count();
-    let spaced = line
-        .split(|c: char| !c.is_alphanumeric() || is_han_or_kana(c))
-        .filter(|word| !word.is_empty())
-        .count();
+    let spaced =
+        line.split(|c: char| !c.is_alphanumeric() || is_han_or_kana(c)).filter(|word| !word.is_empty()).count();
     spaced as f64 + han as f64 / 2.0
 }
 
@@ -122,7 +134,9 @@ mod tests {
 
     #[test]
     fn pages_without_sentences_go() {
-        for (text, label) in [("首頁\n登入\n購物車", "few sentences"), ("Lorem ipsum dolor sit amet. A b c. D e f.", "unwanted text")] {
+        for (text, label) in
+            [("首頁\n登入\n購物車", "few sentences"), ("Lorem ipsum dolor sit amet. A b c. D e f.", "unwanted text")]
+        {
             let verdict = CleanLines::default().apply(&mut document(&[("text", text)]));
             assert!(matches!(&verdict, Verdict::Dropped(reason) if reason.label == label), "{verdict:?}");
         }

@@ -35,9 +35,13 @@ fn visible(c: char) -> Option<char> {
         '\n' | '\t' => Some(c),
         '\u{2028}' | '\u{2029}' | '\u{85}' => Some('\n'),
         '\0'..='\u{1F}' | '\u{7F}'..='\u{9F}' => None,
-        '\u{AD}' | '\u{200B}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' => {
-            None
-        }
+        '\u{AD}'
+        | '\u{200B}'
+        | '\u{200E}'
+        | '\u{200F}'
+        | '\u{202A}'..='\u{202E}'
+        | '\u{2060}'..='\u{2069}'
+        | '\u{FEFF}' => None,
         '\u{FFF9}'..='\u{FFFB}' => None,
         '\u{A0}' | '\u{2000}'..='\u{200A}' | '\u{202F}' | '\u{205F}' => Some(' '),
         _ => Some(c),
@@ -208,7 +212,8 @@ mod tests {
             let (wrong, _, _) = encoding_rs::WINDOWS_1252.decode(text.as_bytes());
             assert_eq!(mended(&format!("{wrong}\nplain\n")).as_deref(), Some(&*format!("{text}\nplain\n")), "{wrong}");
         }
-        for fine in ["Übermäßig große Äpfel", "déjà vu à la carte", "São Paulo não é longe", "Ünïcödé ÀÉÎ", "中文"] {
+        for fine in ["Übermäßig große Äpfel", "déjà vu à la carte", "São Paulo não é longe", "Ünïcödé ÀÉÎ", "中文"]
+        {
             assert_eq!(mended(fine), None, "{fine}");
         }
     }

@@ -110,7 +110,7 @@ impl Converter {
         let mut words = None;
         let mut stages = Vec::new();
         if conversion == Conversion::T2s {
-            stages.push(loaded.to_simplified()?);
+            stages.push(loaded.simplifying()?);
         } else {
             let phrases = vec![loaded.table("STPhrases")?, loaded.phrases_of_regions()?];
             stages.push(vec![phrases.clone(), vec![loaded.table("STCharacters")?]]);
@@ -225,7 +225,7 @@ impl Loaded<'_> {
         Ok(self.push(table))
     }
 
-    fn to_simplified(&mut self) -> Result<Vec<Union>, CorpusError> {
+    fn simplifying(&mut self) -> Result<Vec<Union>, CorpusError> {
         let phrases = self.table("TSPhrases")?;
         let characters = self.text("TSCharacters")?;
         let rare = self.push(rare_characters(&characters));
@@ -237,7 +237,7 @@ impl Loaded<'_> {
     /// built (`generate_st_phrases_from_regional_phrases.py`).
     fn phrases_of_regions(&mut self) -> Result<usize, CorpusError> {
         let mut simplifying = Loaded { folder: self.folder, tables: Vec::new() };
-        let stages = vec![simplifying.to_simplified()?];
+        let stages = vec![simplifying.simplifying()?];
         let simplifying = Converter { tables: simplifying.tables, normalise: Vec::new(), words: None, stages };
         let mut phrases = Table::default();
         for name in ["HKPhrases", "TWPhrases"] {
@@ -258,10 +258,10 @@ fn rare_characters(text: &str) -> Table {
     let mut table = Table::default();
     let mut marked = false;
     for line in text.lines() {
-        if let (true, Some((key, values))) = (marked, line.split_once('\t')) {
-            if let Some(value) = values.split_whitespace().find(|value| *value != key) {
-                table.insert(key, value);
-            }
+        if let (true, Some((key, values))) = (marked, line.split_once('\t'))
+            && let Some(value) = values.split_whitespace().find(|value| *value != key)
+        {
+            table.insert(key, value);
         }
         marked = line.starts_with("# @tofu-risk:");
     }

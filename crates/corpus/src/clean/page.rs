@@ -29,8 +29,34 @@ impl Default for PageBounds {
 
 /// Elements without an end tag, and those whose end tag pages may leave out: they count as no nesting.
 const UNNESTED: [&[u8]; 29] = [
-    b"area", b"base", b"br", b"col", b"embed", b"hr", b"img", b"input", b"link", b"meta", b"param", b"source", b"track", b"wbr",
-    b"p", b"li", b"dt", b"dd", b"td", b"th", b"tr", b"tbody", b"thead", b"tfoot", b"option", b"html", b"body", b"head",
+    b"area",
+    b"base",
+    b"br",
+    b"col",
+    b"embed",
+    b"hr",
+    b"img",
+    b"input",
+    b"link",
+    b"meta",
+    b"param",
+    b"source",
+    b"track",
+    b"wbr",
+    b"p",
+    b"li",
+    b"dt",
+    b"dd",
+    b"td",
+    b"th",
+    b"tr",
+    b"tbody",
+    b"thead",
+    b"tfoot",
+    b"option",
+    b"html",
+    b"body",
+    b"head",
     b"colgroup",
 ];
 
@@ -139,13 +165,15 @@ impl Selectors {
     pub fn new<'p>(pairs: impl IntoIterator<Item = (&'p str, &'p str)>) -> Result<Self, CorpusError> {
         let mut fields = Vec::new();
         for (field, selector) in pairs {
-            let (selector, optional) = selector.strip_suffix('?').map_or((selector, false), |selector| (selector, true));
+            let (selector, optional) =
+                selector.strip_suffix('?').map_or((selector, false), |selector| (selector, true));
             let (selector, attribute) = match selector.rsplit_once('@') {
                 Some((selector, attribute)) => (selector, Some(attribute.to_owned())),
                 None => (selector, None),
             };
-            let matcher = Matcher::new(selector)
-                .map_err(|error| CorpusError::setting("select", format!("{selector:?} is no CSS selector: {error:?}")))?;
+            let matcher = Matcher::new(selector).map_err(|error| {
+                CorpusError::setting("select", format!("{selector:?} is no CSS selector: {error:?}"))
+            })?;
             fields.push(Selected { field: field.to_owned(), matcher, attribute, optional });
         }
         Ok(Selectors { fields, bounds: PageBounds::default() })
@@ -206,7 +234,8 @@ mod tests {
 
     #[test]
     fn selectors_take_texts_and_attributes() {
-        let step = Selectors::new([("title", "h1"), ("body", "p.body"), ("links", "nav a@href"), ("date", "time?")]).unwrap();
+        let step =
+            Selectors::new([("title", "h1"), ("body", "p.body"), ("links", "nav a@href"), ("date", "time?")]).unwrap();
         let mut page = document(&[("html", PAGE)]);
         assert_eq!(step.apply(&mut page), Verdict::Changed("selected"));
         assert_eq!(page.text("title"), "雨夜寄北");

@@ -49,7 +49,7 @@ impl Personal {
             found = replaced(text, &EMAIL, word, |_| true);
         }
         // Both kinds of number have at least eight digits near one another.
-        if !text.bytes().filter(u8::is_ascii_digit).nth(7).is_some() {
+        if text.bytes().filter(u8::is_ascii_digit).nth(7).is_none() {
             return found;
         }
         if let Some(word) = &self.identity {
@@ -68,8 +68,7 @@ static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(r"(?i)[a-z0-9][a-z0-9._%+-]{0,63}@(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}").expect("written here")
 });
 
-static IDENTITY: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"(?i)[A-Z][A-D1-9][0-9]{8}").expect("written here"));
+static IDENTITY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"(?i)[A-Z][A-D1-9][0-9]{8}").expect("written here"));
 
 /// Taiwan: mobile 09xx-xxx-xxx, landlines (02) xxxx-xxxx to 089-xxx-xxx, both with +886, free numbers 0800-xxx-xxx. Mainland: mobile
 /// 1xx xxxx xxxx, perhaps with +86. Elsewhere: numbers with a + and a country code, and North America's (xxx) xxx-xxxx.

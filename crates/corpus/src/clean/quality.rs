@@ -80,8 +80,8 @@ impl Default for Quality {
 
 const ENGLISH: [&str; 8] = ["the", "be", "to", "of", "and", "that", "have", "with"];
 const CHINESE: [char; 24] = [
-    '的', '是', '了', '在', '不', '有', '和', '也', '這', '这', '我', '他', '為', '为', '與', '与', '就', '之', '其', '而', '以',
-    '於', '于', '者',
+    '的', '是', '了', '在', '不', '有', '和', '也', '這', '这', '我', '他', '為', '为', '與', '与', '就', '之', '其',
+    '而', '以', '於', '于', '者',
 ];
 
 /// What is counted of a text in one pass over it.
@@ -106,7 +106,8 @@ impl Counts {
         let mut counts = Counts::default();
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
             counts.lines += 1;
-            counts.bullet_lines += usize::from(line.starts_with(['•', '‧', '·', '●', '○', '■', '▪', '◆', '-', '*', '‣']));
+            counts.bullet_lines +=
+                usize::from(line.starts_with(['•', '‧', '·', '●', '○', '■', '▪', '◆', '-', '*', '‣']));
             counts.ellipsis_lines += usize::from(line.ends_with('…') || line.ends_with("..."));
             counts.line(line);
         }
@@ -182,7 +183,10 @@ impl Step for Quality {
         }
         let of_lines = |count: usize| count as f64 / counts.lines.max(1) as f64;
         if of_lines(counts.bullet_lines) > self.bullet_lines {
-            return Verdict::dropped("bullets", format!("{} of {} lines begin with one", counts.bullet_lines, counts.lines));
+            return Verdict::dropped(
+                "bullets",
+                format!("{} of {} lines begin with one", counts.bullet_lines, counts.lines),
+            );
         }
         if of_lines(counts.ellipsis_lines) > self.ellipsis_lines {
             let detail = format!("{} of {} lines end with one", counts.ellipsis_lines, counts.lines);

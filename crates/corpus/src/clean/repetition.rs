@@ -53,7 +53,8 @@ impl Step for Repetition {
         ];
         for (label, (most_pieces, most_characters), (share, of_characters)) in pieces {
             if share > most_pieces || of_characters > most_characters {
-                let detail = format!("{:.0} % of them, {:.0} % of the characters", 100.0 * share, 100.0 * of_characters);
+                let detail =
+                    format!("{:.0} % of them, {:.0} % of the characters", 100.0 * share, 100.0 * of_characters);
                 return Verdict::dropped(label, detail);
             }
         }
@@ -62,7 +63,10 @@ impl Step for Repetition {
         for (n, most) in (2..).zip(self.top) {
             let share = units.top_share(n * factor);
             if share > most {
-                return Verdict::dropped("frequent phrase", format!("{:.0} % of the characters are one {n}-gram", 100.0 * share));
+                return Verdict::dropped(
+                    "frequent phrase",
+                    format!("{:.0} % of the characters are one {n}-gram", 100.0 * share),
+                );
             }
         }
         for (n, most) in (5..).zip(self.repeated) {
@@ -183,7 +187,12 @@ mod tests {
     fn prose_passes_and_each_kind_of_repetition_is_found() {
         let chinese = "秦川雄帝宅，函谷壯皇居。綺殿千尋起，離宮百雉餘。連甍遙接漢，飛觀迥凌虛。雲日隱層闕，風煙出綺疎。巖廊罷機務，崇文聊駐輦。";
         assert_eq!(label(chinese), "kept");
-        assert_eq!(label("While much of the digital transition is unprecedented here, the peaceful transition of power is not."), "kept");
+        assert_eq!(
+            label(
+                "While much of the digital transition is unprecedented here, the peaceful transition of power is not."
+            ),
+            "kept"
+        );
         assert_eq!(label(&format!("{chinese}\n首頁\n首頁\n首頁\n")), "repeated lines");
         assert_eq!(label(&"買一送一限時優惠".repeat(8)), "frequent phrase");
         assert_eq!(label(&"buy now ".repeat(20)), "frequent phrase");

@@ -26,8 +26,7 @@ fn ends_behind(text: &str, c: char, at: usize) -> bool {
 
 /// The end of the sentence that begins at `from`, closing marks included.
 fn end_of_sentence(text: &str, from: usize) -> usize {
-    let mut characters = text[from..].char_indices();
-    while let Some((at, c)) = characters.next() {
+    for (at, c) in text[from..].char_indices() {
         let mut end = from + at + c.len_utf8();
         if ends_behind(text, c, end) {
             for next in text[end..].chars() {

@@ -42,7 +42,10 @@ impl Contamination {
     /// When a width is not from 4 to 128.
     pub fn new(widths: Widths) -> Result<Self, CorpusError> {
         if !(4..=WIDEST).contains(&widths.han) || !(4..=WIDEST).contains(&widths.other) {
-            return Err(CorpusError::setting("contamination.widths", format!("a passage has from 4 to {WIDEST} characters")));
+            return Err(CorpusError::setting(
+                "contamination.widths",
+                format!("a passage has from 4 to {WIDEST} characters"),
+            ));
         }
         Ok(Contamination { widths, grams: HashMap::default(), names: Vec::new(), over: Over::AllText })
     }
@@ -132,7 +135,9 @@ mod tests {
         let contamination = contamination(&tests);
         let found = contamination.find("王之渙寫道：白日依山盡，黃河入海流，欲窮千里目更上一層樓。").unwrap();
         assert_eq!((found.with.as_str(), found.passage.as_str()), ("t0", "白日依山盡黃河入海流欲窮千里目"));
-        let found = contamination.find("He typed: THE QUICK brown fox, jumps over the lazy dog -- while the sun sets.").unwrap();
+        let found = contamination
+            .find("He typed: THE QUICK brown fox, jumps over the lazy dog -- while the sun sets.")
+            .unwrap();
         assert_eq!(found.with, "t1");
         for clean in ["白日依山盡，黃河入海流。", "The quick brown fox jumps over the cat.", "", "。"] {
             assert_eq!(contamination.find(clean), None, "{clean}");

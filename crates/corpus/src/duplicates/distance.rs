@@ -53,9 +53,9 @@ impl Columns {
             let places = self.places.get(letter).unwrap_or(&nowhere);
             // The first row of the table grows by one from column to column.
             let (mut plus_in, mut minus_in) = (1u64, 0u64);
-            for block in 0..blocks {
+            for (block, here) in places.iter().enumerate() {
                 let (plus, minus) = (self.plus[block], self.minus[block]);
-                let equal = places[block] | minus_in;
+                let equal = here | minus_in;
                 let diagonal = ((equal & plus).wrapping_add(plus) ^ plus) | equal | minus;
                 let horizontal_plus = minus | !(diagonal | plus);
                 let horizontal_minus = plus & diagonal;
@@ -67,7 +67,7 @@ impl Columns {
                 let minus_out = horizontal_minus >> 63;
                 let shifted_plus = (horizontal_plus << 1) | plus_in;
                 let shifted_minus = (horizontal_minus << 1) | minus_in;
-                let vertical = places[block] | minus;
+                let vertical = here | minus;
                 self.plus[block] = shifted_minus | !(vertical | shifted_plus);
                 self.minus[block] = shifted_plus & vertical;
                 (plus_in, minus_in) = (plus_out, minus_out);

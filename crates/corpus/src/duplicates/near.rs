@@ -228,7 +228,8 @@ mod tests {
         found.into_iter().map(|found| found.map(|near| near.of)).collect()
     }
 
-    const POEM: &str = "國破山河在，城春草木深。感時花濺淚，恨別鳥驚心。烽火連三月，家書抵萬金。白頭搔更短，渾欲不勝簪。";
+    const POEM: &str =
+        "國破山河在，城春草木深。感時花濺淚，恨別鳥驚心。烽火連三月，家書抵萬金。白頭搔更短，渾欲不勝簪。";
 
     #[test]
     fn a_copy_with_a_few_characters_changed_is_found_and_others_are_not() {

@@ -66,12 +66,7 @@ impl Archives {
     }
 
     fn fault(&self, offset: u64, url: Option<&str>, kind: SourceFaultKind) -> SourceFault {
-        SourceFault {
-            file: self.file.clone(),
-            position: Position::Offset(offset),
-            url: url.map(str::to_owned),
-            kind,
-        }
+        SourceFault { file: self.file.clone(), position: Position::Offset(offset), url: url.map(str::to_owned), kind }
     }
 
     fn record(&mut self) -> Option<Result<ArchiveRecord, SourceFault>> {

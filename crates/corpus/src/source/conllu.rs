@@ -86,7 +86,9 @@ impl Sentences {
             return match words {
                 // Comments alone belong to the file, not to a sentence.
                 0 => None,
-                _ => Some(self.fault(first, SourceFaultKind::MissingColumn { column: "# text =".into(), nearest: None })),
+                _ => {
+                    Some(self.fault(first, SourceFaultKind::MissingColumn { column: "# text =".into(), nearest: None }))
+                }
             };
         }
         let id = match fields.get("sent_id") {

@@ -136,7 +136,9 @@ impl RowReader {
             Some((first, _)) if first.is_recognised() && shape == Shape::Columns => {
                 Err(SourceFaultKind::OtherShape { expected: first.name(), found: names.clone() })
             }
-            Some((Shape::Columns, first)) if shape == Shape::Columns && !names.iter().any(|name| first.contains(name)) => {
+            Some((Shape::Columns, first))
+                if shape == Shape::Columns && !names.iter().any(|name| first.contains(name)) =>
+            {
                 Err(SourceFaultKind::OtherShape { expected: "rows of other columns", found: names.clone() })
             }
             _ => Ok(parsed),

@@ -92,9 +92,11 @@ fn value(field: &Field) -> Value {
         Field::Bytes(bytes) => Value::from(String::from_utf8_lossy(bytes.data())),
         Field::Group(row) => Value::Object(object(row)),
         Field::ListInternal(list) => list.elements().iter().map(value).collect(),
-        Field::MapInternal(map) => {
-            map.entries().iter().map(|(key, item)| (key.to_string().trim_matches('"').to_owned(), value(item))).collect()
-        }
+        Field::MapInternal(map) => map
+            .entries()
+            .iter()
+            .map(|(key, item)| (key.to_string().trim_matches('"').to_owned(), value(item)))
+            .collect(),
         other => Value::from(other.to_string()),
     }
 }

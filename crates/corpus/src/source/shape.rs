@@ -164,13 +164,15 @@ impl Shape {
             Shape::Messages => one(conversation::messages(row)),
             Shape::ShareGpt => one(conversation::sharegpt(row)),
             Shape::BelleMultiTurn => one(conversation::belle(row)),
-            Shape::Squad => question::squad(row),
+            Shape::Squad => question::squad(&row),
             Shape::Hc3 => one(question::hc3(row)),
             Shape::SeedTasks => question::seed_tasks(row),
             Shape::Baike2018qa => one(question::with_description(row, "answer")),
             Shape::Webtext2019zh => one(question::with_description(row, "content")),
             Shape::Alpaca => one(renamed(row, &[], &["output"])),
-            Shape::PromptCompletion => one(renamed(row, &[("prompt", "instruction"), ("completion", "output")], &["output"])),
+            Shape::PromptCompletion => {
+                one(renamed(row, &[("prompt", "instruction"), ("completion", "output")], &["output"]))
+            }
             Shape::InputTarget => one(renamed(row, &[("input", "instruction"), ("target", "output")], &["output"])),
             Shape::Firefly => {
                 let names = [("kind", "category"), ("input", "instruction"), ("target", "output")];
@@ -184,7 +186,9 @@ impl Shape {
             Shape::News2016zh => one(renamed(row, &[("news_id", "id"), ("content", "text")], &["text"])),
             Shape::Wiki2019zh | Shape::Text => one(renamed(row, &[], &["text"])),
             Shape::Translation2019zh => one(renamed(row, &[], &["english", "chinese"])),
-            Shape::Page | Shape::PageMetadata | Shape::Sentence | Shape::Xml | Shape::Mapped | Shape::Columns => one(renamed(row, &[], &[])),
+            Shape::Page | Shape::PageMetadata | Shape::Sentence | Shape::Xml | Shape::Mapped | Shape::Columns => {
+                one(renamed(row, &[], &[]))
+            }
         }
     }
 }
@@ -201,7 +205,8 @@ const IDS: [&str; 5] = ["id", "qid", "news_id", "uuid", "sent_id"];
 
 /// All fields of a row, some under other names; `needed` ones must be there and say something. An empty `input` is left out.
 fn renamed(row: Map<String, Value>, names: &[(&str, &str)], needed: &[&str]) -> Result<Parsed, Fault> {
-    let old_name = |new: &str| names.iter().find(|(_, to)| *to == new).map_or(new.to_owned(), |(from, _)| (*from).to_owned());
+    let old_name =
+        |new: &str| names.iter().find(|(_, to)| *to == new).map_or(new.to_owned(), |(from, _)| (*from).to_owned());
     for needed in needed {
         let name = old_name(needed);
         match row.get(&name) {

@@ -119,10 +119,9 @@ impl Table {
                 let value = std::str::from_utf8(&out[start..end]);
                 let from = start;
                 start = end;
-                value.map(str::to_owned).map_err(|error| SourceFaultKind::Encoding {
-                    encoding: "UTF-8",
-                    at: from + error.valid_up_to(),
-                })
+                value
+                    .map(str::to_owned)
+                    .map_err(|error| SourceFaultKind::Encoding { encoding: "UTF-8", at: from + error.valid_up_to() })
             })
             .collect()
     }
@@ -140,7 +139,8 @@ impl Table {
         let Some(header) = &self.header else {
             // A nameless first column is a row number, as pandas writes it.
             let named = values.into_iter().enumerate();
-            self.header = Some(named.map(|(i, name)| if name.is_empty() { format!("column {}", i + 1) } else { name }).collect());
+            self.header =
+                Some(named.map(|(i, name)| if name.is_empty() { format!("column {}", i + 1) } else { name }).collect());
             return Ok(None);
         };
         if values.len() != header.len() {

@@ -65,7 +65,8 @@ impl XmlPaths {
 impl FieldPath {
     /// Whether the elements below the record, `path`, are this field or lie inside it.
     fn covers(&self, path: &[String]) -> bool {
-        path.len() >= self.elements.len() && self.elements.iter().zip(path).all(|(step, name)| step == "*" || step == name)
+        path.len() >= self.elements.len()
+            && self.elements.iter().zip(path).all(|(step, name)| step == "*" || step == name)
     }
 }
 
@@ -174,8 +175,9 @@ impl Records {
             let length = buffered.len();
             seen.extend_from_slice(buffered);
             rest.consume(length);
-            let found = memchr::memmem::find_iter(&seen, tag.as_bytes())
-                .find(|at| seen.get(at + tag.len()).is_none_or(|b| matches!(b, b'>' | b'/') || b.is_ascii_whitespace()));
+            let found = memchr::memmem::find_iter(&seen, tag.as_bytes()).find(|at| {
+                seen.get(at + tag.len()).is_none_or(|b| matches!(b, b'>' | b'/') || b.is_ascii_whitespace())
+            });
             if let Some(at) = found {
                 self.base += at as u64;
                 let ahead = seen.split_off(at);

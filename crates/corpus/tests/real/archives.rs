@@ -98,8 +98,10 @@ fn page_text_and_metadata_of_one_capture_agree() {
     let Some(folder) = shared("data/commoncrawl-whirlwind") else { return };
     for end in ["", ".gz"] {
         let file = |name: &str| folder.join(format!("whirlwind.warc{name}{end}"));
-        let records: Vec<ArchiveRecord> =
-            Archives::open(&file(""), Bounds::default()).expect("it opens").map(|record| record.expect("whole")).collect();
+        let records: Vec<ArchiveRecord> = Archives::open(&file(""), Bounds::default())
+            .expect("it opens")
+            .map(|record| record.expect("whole"))
+            .collect();
         let of_kind = |kind: RecordKind| records.iter().find(|record| record.kind == kind).expect("one of its kind");
 
         // The text of the page.
@@ -111,13 +113,15 @@ fn page_text_and_metadata_of_one_capture_agree() {
         let title = text.text("text").lines().next().expect("a line");
         assert!(page.text("html").contains(&format!("<title>{title}</title>")), "{title}");
         // The words of the text stand on the page, and the main text that cleaning finds there is part of the text.
-        let words: Vec<&str> = text.text("text").split_whitespace().filter(|word| word.chars().all(char::is_alphabetic)).collect();
+        let words: Vec<&str> =
+            text.text("text").split_whitespace().filter(|word| word.chars().all(char::is_alphabetic)).collect();
         let found = words.iter().filter(|word| page.text("html").contains(**word)).count();
         println!("{found} of {} words of the WET stand on the page", words.len());
         assert!(words.len() > 200 && found == words.len(), "{found} of {}", words.len());
         let mut main = page.clone();
         assert_eq!(MainText::default().apply(&mut main), Verdict::Changed("main text"));
-        let words: Vec<&str> = main.text("text").split_whitespace().filter(|word| word.chars().all(char::is_alphabetic)).collect();
+        let words: Vec<&str> =
+            main.text("text").split_whitespace().filter(|word| word.chars().all(char::is_alphabetic)).collect();
         let found = words.iter().filter(|word| text.text("text").contains(**word)).count();
         println!("{found} of {} words of the main text stand in the WET", words.len());
         assert!(words.len() > 50 && found == words.len(), "{found} of {}", words.len());
@@ -146,7 +150,8 @@ fn records_lie_where_their_source_says() {
         ("whirlwind.warc.wet.gz", RecordKind::Conversion, 466),
         ("whirlwind.warc.wat.gz", RecordKind::Metadata, 443),
     ] {
-        let records: Vec<_> = Archives::open(&folder.join(file), Bounds::default()).expect("it opens").flatten().collect();
+        let records: Vec<_> =
+            Archives::open(&folder.join(file), Bounds::default()).expect("it opens").flatten().collect();
         let record = records.iter().find(|record| record.kind == kind).expect("one of its kind");
         assert_eq!(record.offset, offset, "{file}");
         if kind == RecordKind::Response {

@@ -60,9 +60,14 @@ fn measure(name: &str, texts: Vec<String>) {
     // Natural twins are no copies that were planted: of texts that are alike within 30 % one is taken.
     let alone = twins(&texts, 0.3);
     let long = |text: &str| text.chars().filter(|c| c.is_alphanumeric()).count() >= 10;
-    let mut texts: Vec<String> =
-        texts.into_iter().zip(alone).filter(|(text, twin)| twin.is_none() && long(text)).map(|(text, _)| text).collect();
-    let mut alphabet: Vec<char> = texts.iter().take(500).flat_map(|text| text.chars()).filter(|c| c.is_alphanumeric()).collect();
+    let mut texts: Vec<String> = texts
+        .into_iter()
+        .zip(alone)
+        .filter(|(text, twin)| twin.is_none() && long(text))
+        .map(|(text, _)| text)
+        .collect();
+    let mut alphabet: Vec<char> =
+        texts.iter().take(500).flat_map(|text| text.chars()).filter(|c| c.is_alphanumeric()).collect();
     alphabet.dedup();
     let mut numbers = Numbers(11);
     let originals = texts.len();
@@ -89,7 +94,9 @@ fn measure(name: &str, texts: Vec<String>) {
 #[test]
 fn copies_with_a_tenth_of_their_characters_edited_are_found_in_both_languages() {
     let Some(folder) = shared("data/ud-pud-zh-en") else { return };
-    for (file, language) in [("zh_pud-ud-test.conllu", "Chinese sentences"), ("en_pud-ud-test.conllu", "English sentences")] {
+    for (file, language) in
+        [("zh_pud-ud-test.conllu", "Chinese sentences"), ("en_pud-ud-test.conllu", "English sentences")]
+    {
         measure(language, texts(&Source::new(folder.join(file)), &Over::fields(["text"])));
     }
 }

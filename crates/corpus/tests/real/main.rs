@@ -1,5 +1,7 @@
 //! Collecting and building on real data, beside the repository.
 
+#![allow(clippy::print_stdout, reason = "shows what it found")]
+
 mod archives;
 mod duplicates;
 mod files;

@@ -11,7 +11,8 @@ use luthier_corpus::duplicates::{Contamination, NearOptions};
 use luthier_fixtures::{announce, shared};
 use serde_json::Value;
 
-const PHRASINGS: [&str; 5] = ["請為這首唐詩擬一個題目。", "這首詩題為何？", "為此詩命題。", "替這首詩取題：", "讀後寫出詩題。"];
+const PHRASINGS: [&str; 5] =
+    ["請為這首唐詩擬一個題目。", "這首詩題為何？", "為此詩命題。", "替這首詩取題：", "讀後寫出詩題。"];
 
 fn pipeline(file: &Path) -> Pipeline {
     let over = || Over::fields(["paragraphs"]);
@@ -30,10 +31,7 @@ fn pipeline(file: &Path) -> Pipeline {
             licence: Some("MIT".into()),
             about: None,
         }],
-        steps: vec![
-            Box::new(ControlCharacters::default()),
-            Box::new(Length { least: 10, most: 600, over: over() }),
-        ],
+        steps: vec![Box::new(ControlCharacters::default()), Box::new(Length { least: 10, most: 600, over: over() })],
         duplicates: Duplicates { exact: true, near: Some(NearOptions::default()), over: over() },
         sides: Sides::new(0.05, Some("author".into()), 7).expect("a share"),
         apart: Some(Apart { widths: Contamination::WIDTHS, over: over(), against: Vec::new() }),

@@ -110,6 +110,9 @@ fn notes(ledger: &BuildLedger, out: &Path) {
         eprintln!("note: {faults} records could not be read ({}); {} names each", why.join(", "), file.display());
     }
     if ledger.count(Outcome::Train) == 0 {
-        eprintln!("note: no training row came of it; {} says what became of the records", out.join("card.md").display());
+        eprintln!(
+            "note: no training row came of it; {} says what became of the records",
+            out.join("card.md").display()
+        );
     }
 }

@@ -101,7 +101,9 @@ impl<R: Read> DocumentPieces<R> {
             }
         }
         let End::At(end) = scan(window, 0)? else { return broken("the name of a member does not end") };
-        let Ok(Value::String(name)) = parse(window.slice(end)) else { return broken("the name of a member is no text") };
+        let Ok(Value::String(name)) = parse(window.slice(end)) else {
+            return broken("the name of a member is no text");
+        };
         let colon = relaxed::skip_blank(window, end)?;
         if window.at(colon)? != Some(b':') {
             return broken(&format!("no colon follows the member \"{name}\""));

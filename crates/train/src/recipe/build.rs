@@ -84,10 +84,12 @@ impl BuildRecipe {
         };
         let step = |i: usize| {
             let at = format!("build.clean[{i}]");
-            steps::step(written, &at, &folder)
-                .map_err(|(option, message)| self.recipe.refuse(&format!("{at}.{option}"), format!("cannot be used: {message}")))
+            steps::step(written, &at, &folder).map_err(|(option, message)| {
+                self.recipe.refuse(&format!("{at}.{option}"), format!("cannot be used: {message}"))
+            })
         };
-        let phrasings: Vec<Phrasing> = (0..written.length_of("build.phrasings")).map(|i| phrasing(written, i)).collect();
+        let phrasings: Vec<Phrasing> =
+            (0..written.length_of("build.phrasings")).map(|i| phrasing(written, i)).collect();
         let cuts = (0..written.length_of("build.cut")).map(|i| cut(written, i)).collect();
         Build::new(&phrasings, Vec::new(), seed).map_err(|error| {
             let key = match &error {
@@ -104,7 +106,9 @@ impl BuildRecipe {
             steps: (0..written.length_of("build.clean")).map(step).collect::<Result<_, _>>()?,
             duplicates: Duplicates {
                 exact: written.flag("build.duplicates.exact"),
-                near: written.number("build.duplicates.near").map(|edited| NearOptions { edited, ..NearOptions::default() }),
+                near: written
+                    .number("build.duplicates.near")
+                    .map(|edited| NearOptions { edited, ..NearOptions::default() }),
                 over: over(written, "build.duplicates.over"),
             },
             sides: Sides::new(test, written.text("build.split.by"), seed).map_err(refuse("build.split.test"))?,
@@ -137,7 +141,8 @@ impl BuildRecipe {
     fn source(&self, at: &str, folder: &Path) -> Result<Collected, RecipeError> {
         let written = &self.recipe.written;
         let key = |name: &str| format!("{at}.{name}");
-        let refuse = |name: &str, error: CorpusError| self.recipe.refuse(&key(name), format!("cannot be used: {error}"));
+        let refuse =
+            |name: &str, error: CorpusError| self.recipe.refuse(&key(name), format!("cannot be used: {error}"));
         let path = RecipePath::new(folder, written.text(&key("path")).expect("a source has a path"));
         let mut source = luthier_corpus::Source::new(path.full());
         if let Some(format) = written.text(&key("format")) {
@@ -185,7 +190,10 @@ fn phrasing(written: &Written, i: usize) -> Phrasing {
         instruction: text("instruction"),
         input: text("input"),
         output: text("output"),
-        weight: written.count(&format!("build.phrasings[{i}].weight")).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1),
+        weight: written
+            .count(&format!("build.phrasings[{i}].weight"))
+            .and_then(|weight| u32::try_from(weight).ok())
+            .unwrap_or(1),
     }
 }
 
@@ -201,5 +209,11 @@ fn choice(written: &Written, seed: u64) -> Option<Choice> {
         return None;
     }
     let level = written.has("build.balance") && written.flag("build.balance.level");
-    Some(Choice { most, by: written.text("build.balance.by"), most_each: written.count("build.balance.most"), level, seed })
+    Some(Choice {
+        most,
+        by: written.text("build.balance.by"),
+        most_each: written.count("build.balance.most"),
+        level,
+        seed,
+    })
 }

@@ -2,8 +2,8 @@
 
 use luthier_corpus::CorpusError;
 use luthier_corpus::clean::{
-    CleanLines, ControlCharacters, Conversion, ConvertScript, KeepScript, Language, Languages, Length, MainText, Mojibake,
-    NormalForm, Normalise, Over, Personal, Quality, Repetition, Script, Selectors, Step,
+    CleanLines, ControlCharacters, Conversion, ConvertScript, KeepScript, Language, Languages, Length, MainText,
+    Mojibake, NormalForm, Normalise, Over, Personal, Quality, Repetition, Script, Selectors, Step,
 };
 
 use super::choice::{NormalFormName, StepName};
@@ -64,7 +64,9 @@ pub(super) fn step(written: &Written, at: &str, folder: &std::path::Path) -> Res
         }
         StepName::Language => {
             let keep = written.texts(&key("keep")).unwrap_or_default();
-            let unknown = |code: &str| ("keep", format!("{code:?} is the code of no language that is told, such as \"zh\" or \"en\""));
+            let unknown = |code: &str| {
+                ("keep", format!("{code:?} is the code of no language that is told, such as \"zh\" or \"en\""))
+            };
             let keep: Result<Vec<Language>, Refused> =
                 keep.iter().map(|code| Language::by_code(code).ok_or_else(|| unknown(code))).collect();
             Box::new(Languages { keep: keep?, least_confidence: number("confidence", 0.0), over })

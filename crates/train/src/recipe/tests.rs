@@ -170,7 +170,8 @@ fn every_written_value_reaches_the_resolved_recipe() {
 #[test]
 fn every_declared_key_is_written_out() {
     let texts = [ADAPTER, FROM_SCRATCH, &with_tokenizer_folder()].map(|text| resolve(text).to_toml());
-    let written: Vec<String> = texts.iter().flat_map(|text| written::read(text, Purpose::Train).0.values.into_keys()).collect();
+    let written: Vec<String> =
+        texts.iter().flat_map(|text| written::read(text, Purpose::Train).0.values.into_keys()).collect();
     let is_of_training = |declared: &&KeySpec| !["collect", "build"].iter().any(|top| declared.path.starts_with(top));
     for declared in KEYS.iter().filter(|declared| !matches!(declared.kind, Kind::Later { .. })).filter(is_of_training) {
         assert!(written.iter().any(|key| spec(key) == Some(declared)), "{} is never read", declared.path);

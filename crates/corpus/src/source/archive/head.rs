@@ -173,7 +173,8 @@ pub(super) fn opens_record(bytes: &[u8]) -> bool {
     // An ARC line is an address and four more words, the second of them a date.
     let end = memchr::memchr(b'\n', bytes).unwrap_or(bytes.len());
     let line = &bytes[..end];
-    let address = memchr::memmem::find(line, b"://").is_some_and(|at| at > 0 && line[..at].iter().all(u8::is_ascii_lowercase));
+    let address =
+        memchr::memmem::find(line, b"://").is_some_and(|at| at > 0 && line[..at].iter().all(u8::is_ascii_lowercase));
     if !address {
         return false;
     }

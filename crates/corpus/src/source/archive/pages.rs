@@ -149,7 +149,8 @@ fn metadata(block: &[u8]) -> Result<Content, String> {
     let mut fields = Fields::new();
     fields.set("title", html["Head"]["Title"].as_str().unwrap_or_default());
     fields.set("status", response["Response-Message"]["Status"].as_str().unwrap_or_default());
-    let links: Vec<&str> = html["Links"].as_array().into_iter().flatten().filter_map(|link| link["url"].as_str()).collect();
+    let links: Vec<&str> =
+        html["Links"].as_array().into_iter().flatten().filter_map(|link| link["url"].as_str()).collect();
     fields.set("links", links.join("\n"));
     Ok(Content::Document(Shape::PageMetadata, fields))
 }

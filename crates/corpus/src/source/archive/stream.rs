@@ -37,7 +37,7 @@ struct Gzip {
 }
 
 enum Member {
-    Open(BufReader<GzDecoder<Raw>>),
+    Open(Box<BufReader<GzDecoder<Raw>>>),
     Between(Raw),
     Ended,
 }
@@ -219,7 +219,7 @@ impl Gzip {
             // Archives copied from tape end in zeros.
             return Ok(false);
         }
-        self.member = Member::Open(BufReader::with_capacity(1 << 16, GzDecoder::new(raw)));
+        self.member = Member::Open(Box::new(BufReader::with_capacity(1 << 16, GzDecoder::new(raw))));
         Ok(true)
     }
 

@@ -19,7 +19,7 @@ pub(super) fn is_set(row: &Map<String, Value>) -> bool {
 }
 
 /// One document a question: `title`, `context`, `question`, `answer`, and the same as `instruction`, `input`, `output`.
-pub(super) fn squad(row: Map<String, Value>) -> Result<Vec<Parsed>, Fault> {
+pub(super) fn squad(row: &Map<String, Value>) -> Result<Vec<Parsed>, Fault> {
     if let Some(Value::Array(articles)) = row.get("data") {
         let mut all = Vec::new();
         for (i, article) in articles.iter().enumerate() {
@@ -29,7 +29,7 @@ pub(super) fn squad(row: Map<String, Value>) -> Result<Vec<Parsed>, Fault> {
         return Ok(all);
     }
     let mut all = Vec::new();
-    article_questions(&row, &mut all)?;
+    article_questions(row, &mut all)?;
     Ok(all)
 }
 
@@ -110,7 +110,8 @@ pub(super) fn seed_tasks(mut row: Map<String, Value>) -> Result<Vec<Parsed>, Fau
 /// A question of a title and a description, which often repeats the title.
 pub(super) fn with_description(row: Map<String, Value>, answer: &str) -> Result<Parsed, Fault> {
     let mut parsed = renamed(row, &[(answer, "output")], &["output"])?;
-    let (title, description) = (parsed.fields.get("title").unwrap_or_default(), parsed.fields.get("desc").unwrap_or_default());
+    let (title, description) =
+        (parsed.fields.get("title").unwrap_or_default(), parsed.fields.get("desc").unwrap_or_default());
     let (title, description) = (title.trim(), description.trim());
     let question = if description.is_empty() || description == title {
         title.to_owned()
