@@ -24,6 +24,7 @@
 pub mod build;
 mod charset;
 pub mod clean;
+pub mod collect;
 pub mod devices;
 mod document;
 pub mod duplicates;
