@@ -1,6 +1,7 @@
 //! One file a subcommand, and how they fail.
 
 pub(crate) mod build;
+pub(crate) mod collect;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod generate;

@@ -38,7 +38,7 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use build::BuildRecipe;
+pub use build::{BuildRecipe, read_web};
 pub use error::{Fault, Place, Problem, Problems, RecipeError};
 pub use keys::{Absent, KEYS, KeySpec, reference, spec};
 pub use kind::{Interval, Kind};

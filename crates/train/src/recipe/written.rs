@@ -44,14 +44,16 @@ pub(super) enum Purpose {
     Train,
     /// To build a data set.
     Build,
+    /// To crawl the web.
+    Crawl,
 }
 
 impl Purpose {
     /// Whether a key must be written.
     fn needs(self, spec: &KeySpec) -> bool {
         match (self, spec.path) {
-            (Purpose::Build, "data" | "model") => false,
-            (Purpose::Build, "collect" | "build") => true,
+            (Purpose::Build | Purpose::Crawl, "data" | "model") | (Purpose::Crawl, "collect.sources") => false,
+            (Purpose::Build, "collect" | "build") | (Purpose::Crawl, "collect" | "collect.web") => true,
             _ => spec.default == Absent::Required,
         }
     }
