@@ -65,7 +65,7 @@ pub fn predict(
         progress(done);
     };
     let completions = Generator::new(&resolved)
-        .max_batch(batch.max(1) * strategy.width())
+        .max_batch(batch.max(1) * resolved.width())
         .decode(&decode)
         .on_completion(&mut count)
         .generate(&mut Session::new(model), &prompts)

@@ -345,7 +345,9 @@ fn a_wrong_strategy_is_named_with_its_key() {
         (json!({"temperature": 0.7}), "temperature", "set do_sample"),
         (json!({"num_beams": 2, "num_return_sequences": 3}), "num_return_sequences", "num_beams is only 2"),
         (json!({"max_length": 9, "max_new_tokens": 9}), "max_length", "max_new_tokens is set and wins"),
-        (json!({"num_beam_groups": 2}), "num_beam_groups", "not supported yet"),
+        (json!({"num_beam_groups": 2}), "num_beam_groups", "does not divide num_beams = 1"),
+        (json!({"num_beams": 2, "prompt_lookup_num_tokens": 5}), "prompt_lookup_num_tokens", "contradict each other"),
+        (json!({"guidance_scale": 2}), "guidance_scale", "not supported yet"),
     ];
     for (table, key, what) in cases {
         let error = bench.strategy("細心", &table).unwrap_err();

@@ -1,7 +1,9 @@
 //! The processors and warpers of one prompt, in the order of transformers 4.46.3 (`_get_logits_processor`).
 
+use crate::constraint::{self, Matcher};
 use crate::resolve::{Limits, Resolved};
 use crate::softmax::log_softmax;
+use crate::step::ModelError;
 use crate::{processor, warper};
 
 /// One stage between the model's scores and the choice of a token, with its parameters.
@@ -28,6 +30,8 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     stages: Vec<Stage>,
+    /// The stage before which a constraint forbids tokens: the place of transformers' `prefix_allowed_tokens_fn`.
+    constraint_at: usize,
     /// Fewest tokens each warper keeps.
     keep: usize,
 }
@@ -37,13 +41,15 @@ impl Chain {
     #[must_use]
     pub fn new(options: &Resolved, limits: &Limits) -> Self {
         let mut stages = history_stages(options, limits);
+        let constraint_at = stages.len();
+        stages.extend(place_stages(options, limits));
         if options.do_sample {
             stages.extend(warper_stages(options));
         }
         if options.renormalize_logits {
             stages.push(Stage::Renormalize);
         }
-        Self { stages, keep: options.min_tokens_to_keep() }
+        Self { stages, constraint_at, keep: options.min_tokens_to_keep() }
     }
 
     /// Whether scores pass through unchanged.
@@ -54,8 +60,29 @@ impl Chain {
 
     /// Runs every stage over one row of scores `[V]`; `history` is the prompt and the new tokens so far.
     pub fn apply(&self, history: &[u32], scores: &mut [f32]) {
+        self.run(&self.stages, history, scores);
+    }
+
+    /// The same with a constraint, which lets `eos` stand where the output may end.
+    pub(crate) fn apply_with(
+        &self,
+        history: &[u32],
+        scores: &mut [f32],
+        matcher: Option<&mut Box<dyn Matcher>>,
+        eos: &[u32],
+    ) -> Result<(), ModelError> {
+        let (before, behind) = self.stages.split_at(self.constraint_at);
+        self.run(before, history, scores);
+        if let Some(matcher) = matcher {
+            constraint::mask(matcher.as_mut(), scores, eos)?;
+        }
+        self.run(behind, history, scores);
+        Ok(())
+    }
+
+    fn run(&self, stages: &[Stage], history: &[u32], scores: &mut [f32]) {
         let keep = self.keep;
-        for stage in &self.stages {
+        for stage in stages {
             match stage {
                 Stage::RepetitionPenalty(penalty) => processor::repetition_penalty(scores, history, *penalty),
                 Stage::NoRepeatNgram(size) => processor::no_repeat_ngram(scores, history, *size),
@@ -77,6 +104,7 @@ impl Chain {
     }
 }
 
+/// The stages before a constraint.
 fn history_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
     let mut stages = Vec::new();
     if options.repetition_penalty != 1.0 {
@@ -92,6 +120,12 @@ fn history_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
     if limits.min_length > 0 && !options.eos_token_id.is_empty() {
         stages.push(Stage::MinLength { length: limits.min_length, eos: options.eos_token_id.clone() });
     }
+    stages
+}
+
+/// The stages that concern certain tokens or places, behind a constraint.
+fn place_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
+    let mut stages = Vec::new();
     if let Some(token) = options.forced_bos_token_id {
         stages.push(Stage::Forced { at: 1, tokens: vec![token] });
     }

@@ -1,4 +1,4 @@
-//! Decoding: one step loop, logits processors, greedy, sampling and beam search.
+//! Decoding: one step loop, logits processors, and every search of transformers that needs one model.
 //!
 //! Parameters travel one way: [`GenerationOptions`] (what was typed, under transformers' names) are merged and resolved into
 //! [`Resolved`] (checked, every default written out). A [`Generator`] then feeds prompts to a [`StepModel`] and returns a
@@ -9,9 +9,11 @@
 //! | `options`, `resolve`, `warning` | parameters: parsed, checked, without effect |
 //! | `chain`, `processor`, `warper` | what happens to the scores, in transformers' order |
 //! | `generator`, `job` | the step loop and one prompt in it |
-//! | `line` | greedy and sampling |
-//! | `beam`, `hypotheses` | beam search and beam sampling |
-//! | `stop`, `stream` | stop strings; text as it grows |
+//! | `line`, `lookup` | greedy and sampling, and drafts that make them faster |
+//! | `groups`, `beam`, `hypotheses` | beam search, beam sampling and diverse beams |
+//! | `contrastive` | contrastive search |
+//! | `constraint` | output that must have a form |
+//! | `end`, `stop`, `stream` | how an output ends; stop strings; text as it grows |
 //! | `session` | the project's decoder as a [`StepModel`] |
 //!
 //! ```
@@ -41,11 +43,16 @@
 
 mod beam;
 mod chain;
+mod constraint;
+mod contrastive;
+mod end;
 mod error;
 mod generator;
+mod groups;
 mod hypotheses;
 mod job;
 mod line;
+mod lookup;
 mod options;
 mod output;
 pub mod processor;
@@ -60,13 +67,14 @@ mod warning;
 pub mod warper;
 
 pub use chain::Chain;
+pub use constraint::{Constraint, Matcher};
 pub use error::{GenerateError, OptionsError};
 pub use generator::{DEFAULT_MAX_BATCH, Generator};
 pub use options::{BeamLength, EarlyStopping, GenerationOptions, PARAMETERS};
 pub use output::{Completion, Decode, FinishReason, Output};
 pub use random::RandomStream;
 pub use resolve::{DEFAULT_MAX_LENGTH, DEFAULT_SEED, Limits, Resolved};
-pub use step::{Feed, ModelError, SequenceId, StepModel};
+pub use step::{Feed, ModelError, SequenceId, StepModel, Stepped, Wanted};
 pub use stop::StopStrings;
 pub use stream::TextStream;
 pub use warning::Warning;

@@ -1,138 +1,79 @@
 //! Greedy decoding and sampling: one prompt, `num_return_sequences` lines that do not influence each other.
+//!
+//! With prompt lookup a line feeds a draft of its next tokens behind the newest one, chooses after each of them as it would have
+//! done without, and goes on as long as the draft was right. So a step may yield several tokens, and they are the same ones.
 
-use std::ops::ControlFlow;
-
+use crate::constraint::{Constraint, Matcher};
+use crate::end::{End, end_with, output};
 use crate::error::GenerateError;
-use crate::job::{Context, Row};
-use crate::output::{FinishReason, Output};
+use crate::job::{Context, Given, Row, Search};
+use crate::lookup::Lookup;
+use crate::output::Output;
 use crate::random::RandomStream;
 use crate::softmax::argmax;
-use crate::step::{SequenceId, StepModel};
+use crate::step::{Feed, SequenceId, StepModel, Wanted};
 
 /// One line under way, or its end.
 struct Line {
     /// Its cache; none once it has ended.
     sequence: Option<SequenceId>,
     history: Vec<u32>,
+    /// What it feeds next: the newest token and a draft of those behind it.
+    pending: Vec<u32>,
     logprobs: Vec<f32>,
     stream: RandomStream,
-    end: Option<(FinishReason, Option<u32>, Option<String>)>,
+    matcher: Option<Box<dyn Matcher>>,
+    end: Option<End>,
 }
 
-/// All lines of one prompt.
-pub(crate) struct Lines {
-    lines: Vec<Line>,
-    scratch: Vec<f32>,
-}
-
-impl Lines {
-    /// `copies` are the numbers of the prompt's random streams, one per line; all lines start from one cached sequence.
-    pub(crate) fn new(prompt: &[u32], seed: u64, copies: std::ops::Range<u64>, sequence: SequenceId) -> Self {
-        let line = |copy| Line {
-            sequence: Some(sequence),
-            history: prompt.to_vec(),
-            logprobs: Vec::new(),
-            stream: RandomStream::new(seed, prompt, copy),
-            end: None,
-        };
-        Self { lines: copies.map(line).collect(), scratch: Vec::new() }
-    }
-
-    /// The sequences to feed with what each of them holds; before the first step there is a single one.
-    pub(crate) fn live(&self, first: bool) -> impl Iterator<Item = (SequenceId, &[u32])> {
-        let live = self.lines.iter().filter_map(|line| Some((line.sequence?, line.history.as_slice())));
-        live.take(if first { 1 } else { usize::MAX })
-    }
-
-    /// Chooses a token for every live line; there is one row for all lines in the first step. True when all lines have ended.
-    pub(crate) fn advance(
+impl Line {
+    /// Chooses a token after each row, as long as the draft was right; says after how many.
+    fn follow(
         &mut self,
-        first: bool,
         rows: &[Row<'_>],
+        copy: usize,
         context: &mut Context<'_, '_>,
-        model: &mut dyn StepModel,
-    ) -> Result<bool, GenerateError> {
-        let shared = self.lines[0].sequence.filter(|_| first);
-        let mut rows = rows.iter().cycle();
-        for (copy, line) in self.lines.iter_mut().enumerate() {
-            if line.sequence.is_none() {
-                continue;
-            }
-            let row = rows.next().expect("a row per live line");
-            let token = choose(line, row, &mut self.scratch, context)?;
-            line.end = end_of(line, token, copy, context);
-            if line.end.is_some()
-                && let Some(sequence) = line.sequence.take()
-                && shared.is_none()
-            {
-                model.free(sequence);
+        scratch: &mut Vec<f32>,
+    ) -> Result<usize, GenerateError> {
+        for (i, row) in rows.iter().enumerate() {
+            let token = self.choose(row, context, scratch)?;
+            self.end = end_with(token, &mut self.history, copy, context);
+            if self.end.is_some() || self.pending.get(i + 1) != Some(&token) {
+                return Ok(i + 1);
             }
         }
-        if let Some(shared) = shared {
-            self.part(shared, model);
-        }
-        Ok(self.lines.iter().all(|line| line.end.is_some()))
+        Ok(rows.len())
     }
 
-    /// After the first step every line that goes on gets its own cache: one keeps the prompt's, the others fork it.
-    fn part(&mut self, shared: SequenceId, model: &mut dyn StepModel) {
-        let mut going_on = self.lines.iter_mut().filter(|line| line.end.is_none());
-        if going_on.next().is_none() {
-            model.free(shared);
-        }
-        for line in going_on {
-            line.sequence = Some(model.fork(shared));
-        }
-    }
-
-    pub(crate) fn free(&mut self, model: &mut dyn StepModel) {
-        let mut sequences: Vec<SequenceId> = self.lines.iter_mut().filter_map(|line| line.sequence.take()).collect();
-        sequences.sort_unstable();
-        sequences.dedup();
-        sequences.into_iter().for_each(|sequence| model.free(sequence));
-    }
-
-    pub(crate) fn into_outputs(self, prompt_len: usize) -> Vec<Output> {
-        let output = |line: Line| {
-            let (finish_reason, eos, stop_string) = line.end.unwrap_or((FinishReason::Interrupted, None, None));
-            Output {
-                tokens: line.history[prompt_len..].to_vec(),
-                eos,
-                stop_string,
-                score: line.logprobs.iter().map(|&l| f64::from(l)).sum(),
-                finish_reason,
-                token_logprobs: line.logprobs,
-            }
+    /// The best token, or one drawn from the warped distribution.
+    fn choose(
+        &mut self,
+        row: &Row<'_>,
+        context: &Context<'_, '_>,
+        scratch: &mut Vec<f32>,
+    ) -> Result<u32, GenerateError> {
+        let new_tokens = self.logprobs.len();
+        let scores = context.scores(row, &self.history, self.matcher.as_mut(), new_tokens, scratch)?;
+        let token = if context.options.do_sample {
+            let uniform = self.stream.uniform(new_tokens as u64, 0);
+            draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
+        } else {
+            argmax(scores)
         };
-        self.lines.into_iter().map(output).collect()
+        self.logprobs.push(row.logprob(token));
+        context.accept(token as u32, self.matcher.as_mut())?;
+        Ok(token as u32)
     }
-}
 
-/// The next token of a line: the best one, or one drawn from the warped distribution.
-fn choose(
-    line: &mut Line,
-    row: &Row<'_>,
-    scratch: &mut Vec<f32>,
-    context: &Context<'_, '_>,
-) -> Result<u32, GenerateError> {
-    let new_tokens = line.logprobs.len();
-    row.check(context.prompt, new_tokens)?;
-    let scores = if context.chain.is_empty() {
-        row.logits
-    } else {
-        scratch.clear();
-        scratch.extend_from_slice(row.logits);
-        context.chain.apply(&line.history, scratch);
-        scratch
-    };
-    let token = if context.options.do_sample {
-        let uniform = line.stream.uniform(new_tokens as u64, 0);
-        draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
-    } else {
-        argmax(scores)
-    };
-    line.logprobs.push(row.logprob(token));
-    Ok(token as u32)
+    /// Looks up what may follow; the last token up to the limit is never fed, for nothing follows it.
+    fn draft(&mut self, lookup: Option<Lookup>, context: &Context<'_, '_>) {
+        self.pending.clear();
+        self.pending.extend(self.history.last());
+        if let Some(lookup) = lookup {
+            let room = context.limits.max_length - self.history.len() - 1;
+            self.pending.extend(lookup.draft(&self.history, room, &context.options.eos_token_id));
+        }
+    }
 }
 
 /// Inverts the cumulative softmax of the scores, in the order of the ids, at `uniform`; none when no token is allowed.
@@ -158,26 +99,107 @@ fn draw(scores: &[f32], uniform: f64) -> Option<usize> {
     last
 }
 
-/// Adds the token to the line, or ends the line with it; tells the listener.
-fn end_of(
-    line: &mut Line,
-    token: u32,
-    copy: usize,
-    context: &mut Context<'_, '_>,
-) -> Option<(FinishReason, Option<u32>, Option<String>)> {
-    if context.options.eos_token_id.contains(&token) {
-        return Some((FinishReason::Stop, Some(token), None));
+/// All lines of one prompt.
+pub(crate) struct Lines {
+    lines: Vec<Line>,
+    /// Before the first step all lines are the prompt, in one sequence.
+    first: bool,
+    prompt_len: usize,
+    lookup: Option<Lookup>,
+    scratch: Vec<f32>,
+}
+
+impl Lines {
+    /// `copies` are the numbers of the prompt's random streams, one per line; all lines start from one cached sequence.
+    pub(crate) fn new(
+        prompt: &[u32],
+        seed: u64,
+        copies: std::ops::Range<u64>,
+        sequence: SequenceId,
+        lookup: Option<Lookup>,
+        constraint: Option<&dyn Constraint>,
+    ) -> Self {
+        let line = |copy| Line {
+            sequence: Some(sequence),
+            history: prompt.to_vec(),
+            pending: Vec::new(),
+            logprobs: Vec::new(),
+            stream: RandomStream::new(seed, prompt, copy),
+            matcher: constraint.map(Constraint::matcher),
+            end: None,
+        };
+        let lines = copies.map(line).collect();
+        Self { lines, first: true, prompt_len: prompt.len(), lookup, scratch: Vec::new() }
     }
-    line.history.push(token);
-    let row = context.prompt * context.options.num_return_sequences + copy;
-    let flow = context.on_token.as_mut().map_or(ControlFlow::Continue(()), |listen| listen(row, token));
-    if let Some(stop) = context.stop.and_then(|stop| stop.completed_by_last(&line.history)) {
-        return Some((FinishReason::Stop, None, Some(stop.to_owned())));
+
+    /// After the first step every line that goes on gets its own cache: one keeps the prompt's, the others fork it.
+    fn part(&mut self, shared: SequenceId, model: &mut dyn StepModel) {
+        let mut going_on = self.lines.iter_mut().filter(|line| line.end.is_none());
+        if going_on.next().is_none() {
+            model.free(shared);
+        }
+        for line in going_on {
+            line.sequence = Some(model.fork(shared));
+        }
     }
-    if line.history.len() >= context.limits.max_length {
-        return Some((FinishReason::Length, None, None));
+}
+
+impl Search for Lines {
+    fn feeds(&self) -> Vec<(Feed<'_>, Wanted)> {
+        let live = self.lines.iter().filter_map(|line| Some((line.sequence?, line)));
+        if self.first {
+            live.take(1).map(|(sequence, line)| (Feed { sequence, tokens: &line.history }, Wanted::Last)).collect()
+        } else {
+            let wanted = |line: &Line| if line.pending.len() > 1 { Wanted::Each } else { Wanted::Last };
+            live.map(|(sequence, line)| (Feed { sequence, tokens: &line.pending }, wanted(line))).collect()
+        }
     }
-    flow.is_break().then_some((FinishReason::Interrupted, None, None))
+
+    fn advance(
+        &mut self,
+        given: &Given<'_>,
+        context: &mut Context<'_, '_>,
+        model: &mut dyn StepModel,
+    ) -> Result<bool, GenerateError> {
+        let shared = self.lines[0].sequence.filter(|_| std::mem::take(&mut self.first));
+        let mut rest = given.rows;
+        for (copy, line) in self.lines.iter_mut().enumerate() {
+            let Some(sequence) = line.sequence else { continue };
+            let rows = match shared {
+                Some(_) => rest,
+                None => rest.split_off(..line.pending.len()).expect("a row for each token of a live line"),
+            };
+            let followed = line.follow(rows, copy, context, &mut self.scratch)?;
+            if line.end.is_some() {
+                line.sequence = None;
+                if shared.is_none() {
+                    model.free(sequence);
+                }
+                continue;
+            }
+            if followed < rows.len() {
+                // What was drafted behind a wrong guess goes; the newest token is not fed yet.
+                model.truncate(sequence, line.history.len() - 1).map_err(GenerateError::Model)?;
+            }
+            line.draft(self.lookup, context);
+        }
+        if let Some(shared) = shared {
+            self.part(shared, model);
+        }
+        Ok(self.lines.iter().all(|line| line.end.is_some()))
+    }
+
+    fn free(&mut self, model: &mut dyn StepModel) {
+        let mut sequences: Vec<SequenceId> = self.lines.iter_mut().filter_map(|line| line.sequence.take()).collect();
+        sequences.sort_unstable();
+        sequences.dedup();
+        sequences.into_iter().for_each(|sequence| model.free(sequence));
+    }
+
+    fn into_outputs(self: Box<Self>, _: usize) -> Vec<Output> {
+        let output = |line: Line| output(&line.history, self.prompt_len, line.logprobs, line.end);
+        self.lines.into_iter().map(output).collect()
+    }
 }
 
 #[cfg(test)]

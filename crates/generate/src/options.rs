@@ -105,6 +105,21 @@ pub struct GenerationOptions {
     /// Which length `length_penalty` acts on (not a parameter of transformers; its versions differ here).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beam_length: Option<BeamLength>,
+    /// Groups that the beams are divided into, each searching for itself; 1 (the default) is plain beam search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_beam_groups: Option<usize>,
+    /// Taken from the score of a token for every beam of the groups before that chose it in the same step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diversity_penalty: Option<f64>,
+    /// Above 0 with `top_k` above 1: contrastive search, and the weight of being unlike the tokens before; in [0, 1].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty_alpha: Option<f64>,
+    /// Prompt lookup: most tokens guessed from an earlier occurrence of the last ones; changes speed only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_lookup_num_tokens: Option<usize>,
+    /// Longest n-gram that prompt lookup looks for; 2 when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_matching_ngram_size: Option<usize>,
     /// Outputs per prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_return_sequences: Option<usize>,
@@ -155,6 +170,11 @@ macro_rules! with_every_parameter {
             length_penalty,
             early_stopping,
             beam_length,
+            num_beam_groups,
+            diversity_penalty,
+            penalty_alpha,
+            prompt_lookup_num_tokens,
+            max_matching_ngram_size,
             num_return_sequences,
             eos_token_id,
             pad_token_id,
@@ -171,14 +191,10 @@ macro_rules! names {
 }
 
 /// Every parameter name that [`GenerationOptions`] reads.
-pub const PARAMETERS: [&str; 30] = with_every_parameter!(names);
+pub const PARAMETERS: [&str; 35] = with_every_parameter!(names);
 
 /// Parameters of transformers that change the output and are not built yet, with the value that switches each off.
-const NOT_YET: [(&str, f64); 14] = [
-    ("num_beam_groups", 1.0),
-    ("diversity_penalty", 0.0),
-    ("penalty_alpha", 0.0),
-    ("prompt_lookup_num_tokens", 0.0),
+const NOT_YET: [(&str, f64); 10] = [
     ("guidance_scale", 1.0),
     ("encoder_repetition_penalty", 1.0),
     ("encoder_no_repeat_ngram_size", 0.0),

@@ -1,15 +1,26 @@
-//! Processors that look at the history: each changes one row of scores `[V]` in place, minus infinity forbids a token.
+//! Processors that look at the history, or at other beams: each changes one row of scores `[V]` in place, minus infinity forbids a token.
 //!
 //! Semantics are those of the class of the same name in transformers 4.46.3 (`generation/logits_process.py`). Greedy and sampling
 //! hand in raw logits, beam search log-probabilities. Histories hold the prompt and the new tokens so far; ids outside the
 //! vocabulary are passed over.
 
-const FORBIDDEN: f32 = f32::NEG_INFINITY;
+pub(crate) const FORBIDDEN: f32 = f32::NEG_INFINITY;
 
 fn forbid(scores: &mut [f32], tokens: impl IntoIterator<Item = u32>) {
     for token in tokens {
         if let Some(score) = scores.get_mut(token as usize) {
             *score = FORBIDDEN;
+        }
+    }
+}
+
+/// Lowers each token by `penalty` for every beam of the groups before that chose it in this step (diverse beam search, arXiv 1610.02424).
+pub fn hamming_diversity(scores: &mut [f32], taken: &[u32], penalty: f32) {
+    let mut tokens = taken.to_vec();
+    tokens.sort_unstable();
+    for equal in tokens.chunk_by(|a, b| a == b) {
+        if let Some(score) = scores.get_mut(equal[0] as usize) {
+            *score -= penalty * equal.len() as f32;
         }
     }
 }
@@ -82,6 +93,13 @@ mod tests {
     use super::*;
 
     const OFF: f32 = FORBIDDEN;
+
+    #[test]
+    fn a_token_of_other_groups_is_lowered_once_for_each_beam_that_chose_it() {
+        let mut scores = [1.0, 2.0, 3.0];
+        hamming_diversity(&mut scores, &[2, 0, 2, 9], 0.5);
+        assert_eq!(scores, [0.5, 2.0, 2.0]);
+    }
 
     #[test]
     fn a_repeated_token_is_penalised_once_by_the_sign_of_its_score() {

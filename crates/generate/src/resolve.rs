@@ -1,6 +1,7 @@
 //! From options to what decoding uses: every default filled in, every value checked.
 
 use crate::error::OptionsError;
+use crate::lookup::Lookup;
 use crate::options::{BeamLength, EarlyStopping, GenerationOptions};
 
 /// Total length when nothing limits it (transformers' own default, prompt included).
@@ -8,6 +9,9 @@ pub const DEFAULT_MAX_LENGTH: usize = 20;
 
 /// Seed of the draws when none is given.
 pub const DEFAULT_SEED: u64 = 42;
+
+/// Longest n-gram that prompt lookup looks for when nothing else is given.
+const DEFAULT_NGRAM: usize = 2;
 
 /// Checked generation parameters with every default written out.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,6 +65,16 @@ pub struct Resolved {
     pub early_stopping: EarlyStopping,
     /// Which length `length_penalty` acts on.
     pub beam_length: BeamLength,
+    /// Groups of beams; 1 is plain beam search.
+    pub num_beam_groups: usize,
+    /// Cost of a token for each beam of the groups before that chose it; 0 is off.
+    pub diversity_penalty: f64,
+    /// Weight of being unlike the tokens before; 0 is off.
+    pub penalty_alpha: f64,
+    /// Most tokens of a draft of prompt lookup; 0 is off.
+    pub prompt_lookup_num_tokens: usize,
+    /// Longest n-gram looked up.
+    pub max_matching_ngram_size: usize,
     /// Tokens that end a sequence; may be empty.
     pub eos_token_id: Vec<u32>,
     /// Fills up shorter rows; the first end-of-sequence token when not given.
@@ -73,6 +87,26 @@ pub struct Resolved {
     pub seed: u64,
     /// Texts that end a sequence.
     pub stop_strings: Vec<String>,
+}
+
+/// The kinds of search there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SearchKind {
+    /// Greedy or drawing, with or without drafts.
+    Lines,
+    Contrastive,
+    /// One group of beams or several.
+    Beams,
+}
+
+impl SearchKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lines => "greedy decoding",
+            Self::Contrastive => "contrastive search",
+            Self::Beams => "beam search",
+        }
+    }
 }
 
 /// The length limits of one prompt, in tokens with the prompt counted.
@@ -118,6 +152,11 @@ impl GenerationOptions {
             length_penalty: self.length_penalty.unwrap_or(1.0),
             early_stopping: self.early_stopping.unwrap_or_default(),
             beam_length: self.beam_length.unwrap_or_default(),
+            num_beam_groups: self.num_beam_groups.unwrap_or(1),
+            diversity_penalty: self.diversity_penalty.unwrap_or(0.0),
+            penalty_alpha: self.penalty_alpha.unwrap_or(0.0),
+            prompt_lookup_num_tokens: self.prompt_lookup_num_tokens.unwrap_or(0),
+            max_matching_ngram_size: self.max_matching_ngram_size.unwrap_or(DEFAULT_NGRAM),
             pad_token_id: self.pad_token_id.or(eos_token_id.first().copied()),
             eos_token_id,
             bos_token_id: self.bos_token_id,
@@ -126,6 +165,7 @@ impl GenerationOptions {
             stop_strings: self.stop_strings.clone().unwrap_or_default(),
         };
         resolved.check_ranges()?;
+        resolved.check_search()?;
         resolved.check_outputs()?;
         Ok(resolved)
     }
@@ -154,7 +194,7 @@ impl Resolved {
         let min_p = self.min_p.unwrap_or(0.0);
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let unit = |x: f64| x > 0.0 && x <= 1.0;
-        let checks: [(bool, &'static str, String, &'static str); 12] = [
+        let checks: [(bool, &'static str, String, &'static str); 15] = [
             (positive(self.temperature), "temperature", self.temperature.to_string(), ABOVE_ZERO),
             (unit(self.top_p), "top_p", self.top_p.to_string(), UNIT),
             ((0.0..=1.0).contains(&min_p), "min_p", min_p.to_string(), "it must be between 0 and 1"),
@@ -185,6 +225,19 @@ impl Resolved {
                 self.num_return_sequences.to_string(),
                 AT_LEAST_ONE,
             ),
+            (
+                self.diversity_penalty >= 0.0 && self.diversity_penalty.is_finite(),
+                "diversity_penalty",
+                self.diversity_penalty.to_string(),
+                "it must be a number from 0 up (0 switches it off)",
+            ),
+            (
+                (0.0..=1.0).contains(&self.penalty_alpha),
+                "penalty_alpha",
+                self.penalty_alpha.to_string(),
+                "it must be between 0 and 1 (0 switches it off)",
+            ),
+            (self.max_matching_ngram_size > 0, "max_matching_ngram_size", "0".into(), AT_LEAST_ONE),
             (self.max_new_tokens != Some(0), "max_new_tokens", "0".into(), AT_LEAST_ONE),
             (
                 self.stop_strings.iter().all(|s| !s.is_empty()),
@@ -205,9 +258,65 @@ impl Resolved {
             return Err(OptionsError::MoreOutputsThanBeams { num_return_sequences, num_beams });
         }
         if num_beams == 1 && !self.do_sample && num_return_sequences > 1 {
-            return Err(OptionsError::GreedyHasOneOutput { num_return_sequences });
+            return Err(OptionsError::OneOutput { num_return_sequences, search: self.search().name() });
         }
         Ok(())
+    }
+
+    /// What transformers refuses to do together.
+    fn check_search(&self) -> Result<(), OptionsError> {
+        let (num_beam_groups, num_beams) = (self.num_beam_groups, self.num_beams);
+        if num_beam_groups == 0 || !num_beams.is_multiple_of(num_beam_groups) {
+            return Err(OptionsError::GroupsDoNotDivide { num_beam_groups, num_beams });
+        }
+        let contradictions = [
+            (
+                num_beam_groups > 1 && self.do_sample,
+                "num_beam_groups",
+                "do_sample",
+                "groups of beams are searched without drawing; leave one of them out",
+            ),
+            (
+                num_beam_groups > 1 && self.diversity_penalty == 0.0,
+                "num_beam_groups",
+                "a diversity_penalty of 0",
+                "all groups would find the same; set diversity_penalty above 0",
+            ),
+            (
+                self.prompt_lookup_num_tokens > 0 && num_beams > 1,
+                "prompt_lookup_num_tokens",
+                "num_beams",
+                "a draft continues one line, not several beams; leave one of them out",
+            ),
+            (
+                self.prompt_lookup_num_tokens > 0 && self.search() == SearchKind::Contrastive,
+                "prompt_lookup_num_tokens",
+                "penalty_alpha",
+                "a draft cannot stand in for the candidates of contrastive search; leave one of them out",
+            ),
+        ];
+        match contradictions.into_iter().find(|(found, ..)| *found) {
+            Some((_, name, other, reason)) => Err(OptionsError::Contradiction { name, other, reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// How tokens are chosen (`get_generation_mode` of transformers).
+    #[must_use]
+    pub(crate) fn search(&self) -> SearchKind {
+        if self.num_beams > 1 {
+            SearchKind::Beams
+        } else if !self.do_sample && self.penalty_alpha > 0.0 && self.top_k > 1 {
+            SearchKind::Contrastive
+        } else {
+            SearchKind::Lines
+        }
+    }
+
+    /// Where drafts are looked up, if they are.
+    pub(crate) fn lookup(&self) -> Option<Lookup> {
+        let (num_tokens, max_ngram) = (self.prompt_lookup_num_tokens, self.max_matching_ngram_size);
+        (num_tokens > 0).then_some(Lookup { num_tokens, max_ngram })
     }
 
     /// Checks token ids and beams against V. Ids of `eos_token_id`, `suppress_tokens` and the like outside the vocabulary are harmless and pass.
@@ -221,20 +330,31 @@ impl Resolved {
             }
         }
         let (num_beams, eos) = (self.num_beams, self.eos_token_id.len());
-        if num_beams > 1 && self.candidates() > num_beams * vocab_size {
+        if num_beams > 1 && self.candidates() > self.group_size() * vocab_size {
             return Err(OptionsError::VocabularyTooSmall { num_beams, eos, vocab_size });
         }
         Ok(())
     }
 
-    /// Candidates a beam step looks at: enough that all beams can go on although every end-of-sequence token is among them.
+    /// Candidates a step of a group of beams looks at: enough that all beams can go on although every end-of-sequence token is among
+    /// them.
     pub(crate) fn candidates(&self) -> usize {
-        (1 + self.eos_token_id.len()).max(2) * self.num_beams
+        (1 + self.eos_token_id.len()).max(2) * self.group_size()
     }
 
-    /// Rows one prompt takes in a step.
-    pub(crate) fn width(&self) -> usize {
-        if self.num_beams > 1 { self.num_beams } else { self.num_return_sequences }
+    /// Beams of a group.
+    pub(crate) fn group_size(&self) -> usize {
+        self.num_beams / self.num_beam_groups
+    }
+
+    /// Sequences that one prompt takes in a step.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match self.search() {
+            SearchKind::Beams => self.num_beams,
+            SearchKind::Contrastive => self.top_k,
+            SearchKind::Lines => self.num_return_sequences,
+        }
     }
 
     /// Fewest tokens a warper keeps: with beams one that is no end-of-sequence token must survive.

@@ -107,6 +107,15 @@ impl KvCache {
         blocks * BLOCK
     }
 
+    /// Takes back all tokens of a sequence but its first `length`, and gives up the blocks behind them.
+    pub(crate) fn truncate(&mut self, index: usize, length: usize) {
+        let sequence = self.sequences[index].as_mut().expect("the sequence is alive");
+        sequence.tokens.truncate(length);
+        for block in sequence.blocks.split_off(length.div_ceil(BLOCK)) {
+            self.release(block);
+        }
+    }
+
     /// Makes room for more tokens of a sequence and returns the rows where they go.
     pub(crate) fn extend(&mut self, index: usize, tokens: &[u32]) -> Vec<u32> {
         let mut sequence = self.sequences[index].take().expect("the sequence is alive");

@@ -24,5 +24,5 @@ pub use checkpoint::SaveDtype;
 pub use config::{Config, RopeScaling};
 pub use error::ModelError;
 pub use model::Model;
-pub use session::{Feed, SequenceId, Session};
+pub use session::{Feed, SequenceId, Session, Stepped, Wanted};
 pub use store::Store;

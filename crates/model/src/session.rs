@@ -22,6 +22,41 @@ pub struct Feed<'a> {
     pub tokens: &'a [u32],
 }
 
+/// What is asked of a feed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wanted {
+    /// The logits behind its last token.
+    #[default]
+    Last,
+    /// The logits behind each of its tokens.
+    Each,
+    /// The logits behind its last token, and the hidden states of all of them.
+    Hidden,
+}
+
+impl Wanted {
+    /// Rows of logits that a feed of so many tokens gets.
+    #[must_use]
+    pub fn logits(self, tokens: usize) -> usize {
+        if self == Self::Each { tokens } else { tokens.min(1) }
+    }
+
+    /// Hidden states that a feed of so many tokens gets.
+    #[must_use]
+    pub fn hidden(self, tokens: usize) -> usize {
+        if self == Self::Hidden { tokens } else { 0 }
+    }
+}
+
+/// What a step gives, row-major, feed by feed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stepped {
+    /// `[rows, V]`, [`Wanted::logits`] rows a feed.
+    pub logits: Vec<f32>,
+    /// `[rows, C]` behind the last norm, [`Wanted::hidden`] rows a feed.
+    pub hidden: Vec<f32>,
+}
+
 /// The most tokens of one pass: enough for products at full speed.
 const PASS: usize = 1024;
 
@@ -33,17 +68,31 @@ struct Pass {
     segments: Vec<Segment>,
     /// Where each token's keys and values go in the cache.
     rows: Vec<u32>,
-    /// The tokens whose logits are asked for.
+    /// The tokens of which something is asked.
     wanted: Vec<u32>,
+    /// Which of these are asked for their logits.
+    logits: Vec<u32>,
+    /// Which of these are asked for their hidden states.
+    hidden: Vec<u32>,
 }
 
 impl Pass {
-    fn add(&mut self, cache: &mut KvCache, sequence: usize, tokens: &[u32]) {
+    /// `ends`: these are the last tokens of their feed.
+    fn add(&mut self, cache: &mut KvCache, sequence: usize, tokens: &[u32], wanted: Wanted, ends: bool) {
         let (start, first) = (cache.length(sequence), self.tokens.len());
         self.tokens.extend(tokens);
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
         self.rows.extend(cache.extend(sequence, tokens));
         self.segments.push(Segment { queries: first..self.tokens.len(), keys: cache.rows(sequence) });
+        for token in first..self.tokens.len() {
+            let logits = wanted == Wanted::Each || (ends && token + 1 == self.tokens.len());
+            if logits || wanted == Wanted::Hidden {
+                let row = self.wanted.len() as u32;
+                self.wanted.push(token as u32);
+                self.logits.extend(logits.then_some(row));
+                self.hidden.extend((wanted == Wanted::Hidden).then_some(row));
+            }
+        }
     }
 }
 
@@ -86,6 +135,19 @@ impl<'m> Session<'m> {
         self.cache.free(sequence.0);
     }
 
+    /// Takes back all tokens of a sequence but its first `length`.
+    ///
+    /// # Errors
+    /// When the sequence is not there or has fewer tokens.
+    pub fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<(), ModelError> {
+        if !self.cache.is_alive(sequence.0) || self.cache.length(sequence.0) < length {
+            let why = format!("sequence {} is not there or has fewer than {length} tokens to be cut to", sequence.0);
+            return Err(ModelError::Input(why));
+        }
+        self.cache.truncate(sequence.0, length);
+        Ok(())
+    }
+
     /// Appends tokens to sequences, each named once; returns the logits behind each one's last token, `[feeds, V]`.
     /// What a new sequence begins with is not computed again where another sequence has it (see `cache.rs`). Long
     /// prompts go through in passes of at most [`PASS`] tokens, which bounds memory.
@@ -94,48 +156,68 @@ impl<'m> Session<'m> {
     /// When a token is not in the vocabulary, a feed is empty, or a sequence is named twice or is not there. Then no
     /// sequence has changed.
     pub fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
+        Ok(self.step_for(feeds, &vec![Wanted::Last; feeds.len()])?.logits)
+    }
+
+    /// The same with what is wanted of each feed. Feeds that want more than the last token's logits share no beginning with
+    /// other sequences: what is not computed again has no hidden states.
+    ///
+    /// # Errors
+    /// As [`Session::step`].
+    ///
+    /// # Panics
+    /// When there are not as many feeds as `wanted`: a mistake of the caller's code.
+    pub fn step_for(&mut self, feeds: &[Feed<'_>], wanted: &[Wanted]) -> Result<Stepped, ModelError> {
+        assert_eq!(feeds.len(), wanted.len(), "one wish for each feed");
         self.check(feeds)?;
         for feed in feeds {
             self.model.check_tokens(feed.tokens)?;
         }
-        let mut logits = Vec::with_capacity(feeds.len() * self.model.config.vocab_size);
-        let mut pass = Pass::default();
-        for feed in feeds {
-            let mut rest = &feed.tokens[self.cache.share_prefix(feed.sequence.0, feed.tokens)..];
+        let (mut pass, mut stepped) = (Pass::default(), Stepped::default());
+        for (feed, &wanted) in feeds.iter().zip(wanted) {
+            let mut rest = feed.tokens;
+            if wanted == Wanted::Last {
+                rest = &rest[self.cache.share_prefix(feed.sequence.0, feed.tokens)..];
+            }
             while !rest.is_empty() {
                 if pass.tokens.len() == PASS {
-                    self.run(std::mem::take(&mut pass), &mut logits);
+                    self.run(std::mem::take(&mut pass), &mut stepped);
                 }
                 let (piece, after) = rest.split_at(rest.len().min(PASS - pass.tokens.len()));
-                pass.add(&mut self.cache, feed.sequence.0, piece);
+                pass.add(&mut self.cache, feed.sequence.0, piece, wanted, after.is_empty());
                 rest = after;
             }
-            pass.wanted.push(pass.tokens.len() as u32 - 1);
         }
-        self.run(pass, &mut logits);
-        Ok(logits)
+        self.run(pass, &mut stepped);
+        Ok(stepped)
     }
 
-    /// Computes the keys and values of a pass, and appends the logits of its wanted tokens.
-    fn run(&mut self, pass: Pass, logits: &mut Vec<f32>) {
+    /// Computes the keys and values of a pass, and appends what is wanted of its tokens.
+    fn run(&mut self, pass: Pass, stepped: &mut Stepped) {
         if pass.tokens.is_empty() {
             return;
         }
         // A step of a few sequences is hundreds of short kernels; a prompt keeps the threads busy with long ones.
         if pass.tokens.len() <= FEW_ROWS {
-            threads::team(|| self.compute(pass, logits));
+            threads::team(|| self.compute(pass, stepped));
         } else {
-            self.compute(pass, logits);
+            self.compute(pass, stepped);
         }
     }
 
-    fn compute(&mut self, pass: Pass, logits: &mut Vec<f32>) {
+    fn compute(&mut self, pass: Pass, stepped: &mut Stepped) {
         let layout = Layout { positions: pass.positions, segments: Arc::new(pass.segments) };
         let mut tape = Tape::inference(self.model.device(), &self.model.params);
         let mut store = CachedPass { cache: &mut self.cache, rows: pass.rows };
-        let hidden = self.model.decoder.forward(&mut tape, &pass.tokens, &layout, &mut store, Some(&pass.wanted));
-        if !pass.wanted.is_empty() {
-            logits.extend(tape.logits(&hidden, self.model.head(), 0..pass.wanted.len()).to_vec());
+        let mut rows = self.model.decoder.forward(&mut tape, &pass.tokens, &layout, &mut store, Some(&pass.wanted));
+        if !pass.hidden.is_empty() {
+            stepped.hidden.extend(tape.gather(&rows, &pass.hidden).tensor.to_vec());
+        }
+        if !pass.logits.is_empty() {
+            if pass.logits.len() < pass.wanted.len() {
+                rows = tape.gather(&rows, &pass.logits);
+            }
+            stepped.logits.extend(tape.logits(&rows, self.model.head(), 0..pass.logits.len()).to_vec());
         }
     }
 

@@ -69,6 +69,11 @@ const FLAGS: [(&str, &[Flag]); 5] = [
                 Choice(&["new", "total"]),
                 "Which length that is: new tokens (transformers 4.36 on), or all (before)",
             ),
+            ("num-beam-groups", Count, "Groups of beams, each searching for itself: diverse beam search"),
+            ("diversity-penalty", Number, "Cost of a token for each beam of the groups before that chose it in the same step"),
+            ("penalty-alpha", Number, "Contrastive search among the --top-k best: weight of being unlike what stands before"),
+            ("prompt-lookup-num-tokens", Count, "Most tokens guessed from an earlier occurrence: faster, the same tokens"),
+            ("max-matching-ngram-size", Count, "Longest n-gram looked up for that; 2 when not given"),
         ],
     ),
     (
@@ -109,11 +114,7 @@ const FLAGS: [(&str, &[Flag]); 5] = [
 ];
 
 /// Parameters of transformers whose methods are not built yet.
-const NOT_YET: [&str; 14] = [
-    "num-beam-groups",
-    "diversity-penalty",
-    "penalty-alpha",
-    "prompt-lookup-num-tokens",
+const NOT_YET: [&str; 10] = [
     "guidance-scale",
     "encoder-repetition-penalty",
     "encoder-no-repeat-ngram-size",
@@ -311,12 +312,12 @@ mod tests {
             ("--early-stopping maybe", "it is one of true, false, never"),
             ("--bad-words-ids [1]", "a JSON list of lists"),
             ("--eos-token-id 1,x", "it must be a token id"),
-            ("--num-beam-groups 2", "`num_beam_groups` = 2: this decoding method is not supported yet"),
-            ("--penalty-alpha 0.6", "`penalty_alpha` = 0.6"),
+            ("--dola-layers low", "`dola_layers` = \"low\": this decoding method is not supported yet"),
+            ("--guidance-scale 1.5", "`guidance_scale` = 1.5"),
         ] {
             let error = parse(flags).unwrap_err();
             assert!(error.contains(what), "{flags}: {error}");
         }
-        assert!(parse("--num-beam-groups 1").is_ok(), "the value that switches it off");
+        assert!(parse("--guidance-scale 1").is_ok(), "the value that switches it off");
     }
 }
