@@ -347,7 +347,7 @@ fn a_wrong_strategy_is_named_with_its_key() {
         (json!({"max_length": 9, "max_new_tokens": 9}), "max_length", "max_new_tokens is set and wins"),
         (json!({"num_beam_groups": 2}), "num_beam_groups", "does not divide num_beams = 1"),
         (json!({"num_beams": 2, "prompt_lookup_num_tokens": 5}), "prompt_lookup_num_tokens", "contradict each other"),
-        (json!({"guidance_scale": 2}), "guidance_scale", "not supported yet"),
+        (json!({"dola_layers": "low"}), "dola_layers", "not supported yet"),
     ];
     for (table, key, what) in cases {
         let error = bench.strategy("細心", &table).unwrap_err();

@@ -166,6 +166,7 @@ impl Beams {
         type Task<'t> = (usize, (&'t mut Vec<f32>, &'t mut Option<Box<dyn Matcher>>));
         let best_of_beams = threads::map(tasks, work, |(beam, (scores, matcher)): Task<'_>| {
             row(beam).logprobs(scores);
+            // A sequence bias comes before it in the reference; both add, so that the order is no matter.
             processor::hamming_diversity(scores, taken, options.diversity_penalty as f32);
             if *constrained && matcher.is_none() {
                 scores.fill(processor::FORBIDDEN);
@@ -276,11 +277,16 @@ impl Beams {
         for at in 0..self.beams.len() {
             let beam = &self.beams[at];
             let stop_string = completed(beam, context).map(str::to_owned);
+            let finish_reason = match &stop_string {
+                Some(_) => FinishReason::Stop,
+                None if self.is_at_limit(context) => FinishReason::Length,
+                None => FinishReason::Interrupted,
+            };
             let hypothesis = Hypothesis {
                 tokens: beam.history[context.limits.prompt_len..].to_vec(),
                 logprobs: beam.logprobs.clone(),
                 eos: None,
-                finish_reason: if stop_string.is_some() { FinishReason::Stop } else { FinishReason::Length },
+                finish_reason,
                 stop_string,
             };
             self.add(hypothesis, beam.score);

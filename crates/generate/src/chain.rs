@@ -9,13 +9,31 @@ use crate::{processor, warper};
 /// One stage between the model's scores and the choice of a token, with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
+    SequenceBias(Vec<(Vec<u32>, f64)>),
+    /// What the prompt's tokens are divided by.
+    PromptPenalty(f32),
     RepetitionPenalty(f32),
     NoRepeatNgram(usize),
+    NoPromptNgram(usize),
     BadWords(Vec<Vec<u32>>),
-    MinLength { length: usize, eos: Vec<u32> },
-    Forced { at: usize, tokens: Vec<u32> },
+    MinLength {
+        length: usize,
+        eos: Vec<u32>,
+    },
+    Forced {
+        at: usize,
+        tokens: Vec<u32>,
+    },
+    ExponentialDecay {
+        start: usize,
+        factor: f64,
+        eos: Vec<u32>,
+    },
     Suppress(Vec<u32>),
-    SuppressAt { at: usize, tokens: Vec<u32> },
+    SuppressAt {
+        at: usize,
+        tokens: Vec<u32>,
+    },
     Temperature(f32),
     TopK(usize),
     TopP(f64),
@@ -34,6 +52,7 @@ pub struct Chain {
     constraint_at: usize,
     /// Fewest tokens each warper keeps.
     keep: usize,
+    prompt_len: usize,
 }
 
 impl Chain {
@@ -49,7 +68,7 @@ impl Chain {
         if options.renormalize_logits {
             stages.push(Stage::Renormalize);
         }
-        Self { stages, constraint_at, keep: options.min_tokens_to_keep() }
+        Self { stages, constraint_at, keep: options.min_tokens_to_keep(), prompt_len: limits.prompt_len }
     }
 
     /// Whether scores pass through unchanged.
@@ -81,14 +100,20 @@ impl Chain {
     }
 
     fn run(&self, stages: &[Stage], history: &[u32], scores: &mut [f32]) {
-        let keep = self.keep;
+        let (keep, prompt) = (self.keep, &history[..self.prompt_len.min(history.len())]);
         for stage in stages {
             match stage {
+                Stage::SequenceBias(biases) => processor::sequence_bias(scores, history, biases),
+                Stage::PromptPenalty(penalty) => processor::repetition_penalty(scores, prompt, *penalty),
                 Stage::RepetitionPenalty(penalty) => processor::repetition_penalty(scores, history, *penalty),
                 Stage::NoRepeatNgram(size) => processor::no_repeat_ngram(scores, history, *size),
+                Stage::NoPromptNgram(size) => processor::no_repeat_ngram_of(scores, history, prompt, *size),
                 Stage::BadWords(words) => processor::bad_words(scores, history, words),
                 Stage::MinLength { length, eos } => processor::min_length(scores, history, *length, eos),
                 Stage::Forced { at, tokens } => processor::forced(scores, history, *at, tokens),
+                Stage::ExponentialDecay { start, factor, eos } => {
+                    processor::exponential_decay(scores, history, *start, *factor, eos);
+                }
                 Stage::Suppress(tokens) => processor::suppress(scores, tokens),
                 Stage::SuppressAt { at, tokens } => processor::suppress_at(scores, history, *at, tokens),
                 Stage::Temperature(t) => warper::temperature(scores, *t),
@@ -107,11 +132,20 @@ impl Chain {
 /// The stages before a constraint.
 fn history_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
     let mut stages = Vec::new();
+    if !options.sequence_bias.is_empty() {
+        stages.push(Stage::SequenceBias(options.sequence_bias.clone()));
+    }
+    if options.encoder_repetition_penalty != 1.0 {
+        stages.push(Stage::PromptPenalty((1.0 / options.encoder_repetition_penalty) as f32));
+    }
     if options.repetition_penalty != 1.0 {
         stages.push(Stage::RepetitionPenalty(options.repetition_penalty as f32));
     }
     if options.no_repeat_ngram_size > 0 {
         stages.push(Stage::NoRepeatNgram(options.no_repeat_ngram_size));
+    }
+    if options.encoder_no_repeat_ngram_size > 0 {
+        stages.push(Stage::NoPromptNgram(options.encoder_no_repeat_ngram_size));
     }
     if !options.bad_words_ids.is_empty() {
         stages.push(Stage::BadWords(options.bad_words_ids.clone()));
@@ -131,6 +165,10 @@ fn place_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
     }
     if !options.forced_eos_token_id.is_empty() {
         stages.push(Stage::Forced { at: limits.max_length - 1, tokens: options.forced_eos_token_id.clone() });
+    }
+    if let Some((start, factor)) = options.exponential_decay_length_penalty {
+        let (start, eos) = (limits.prompt_len.saturating_add(start), options.eos_token_id.clone());
+        stages.push(Stage::ExponentialDecay { start, factor, eos });
     }
     if !options.suppress_tokens.is_empty() {
         stages.push(Stage::Suppress(options.suppress_tokens.clone()));
@@ -184,17 +222,25 @@ mod tests {
             min_new_tokens: Some(3),
             eos_token_id: Some(vec![2]),
             bad_words_ids: Some(vec![vec![2], vec![5]]),
+            exponential_decay_length_penalty: Some((2, 1.5)),
+            encoder_no_repeat_ngram_size: Some(4),
             no_repeat_ngram_size: Some(3),
             repetition_penalty: Some(1.2),
+            encoder_repetition_penalty: Some(2.0),
+            sequence_bias: Some(vec![(vec![7], 1.0), (vec![8], 0.5), (vec![7], -1.0)]),
             ..Default::default()
         };
         let expected = vec![
+            Stage::SequenceBias(vec![(vec![7], -1.0), (vec![8], 0.5)]),
+            Stage::PromptPenalty(0.5),
             Stage::RepetitionPenalty(1.2),
             Stage::NoRepeatNgram(3),
+            Stage::NoPromptNgram(4),
             Stage::BadWords(vec![vec![5]]),
             Stage::MinLength { length: 4, eos: vec![2] },
             Stage::Forced { at: 1, tokens: vec![1] },
             Stage::Forced { at: 5, tokens: vec![2] },
+            Stage::ExponentialDecay { start: 3, factor: 1.5, eos: vec![2] },
             Stage::Suppress(vec![4]),
             Stage::SuppressAt { at: 2, tokens: vec![3] },
             Stage::Temperature(0.7),

@@ -79,7 +79,7 @@ impl Contrastive {
     ) -> Result<(), GenerateError> {
         let new_tokens = self.logprobs.len();
         let Self { history, matcher, scratch, .. } = self;
-        let scores = context.scores(row, history, matcher.as_mut(), new_tokens, scratch)?;
+        let scores = context.scores(row, None, history, matcher.as_mut(), new_tokens, scratch)?;
         let total = log_sum_exp(scores);
         let allowed = (0..scores.len() as u32).filter(|&id| scores[id as usize] > f32::NEG_INFINITY).collect();
         let order = |a: u32, b: u32| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b));
@@ -105,10 +105,10 @@ impl Contrastive {
 impl Search for Contrastive {
     fn feeds(&self) -> Vec<(Feed<'_>, Wanted)> {
         let prompt = self.base.map(|sequence| Feed { sequence, tokens: &self.history });
-        let candidates = self.candidates.iter().map(|candidate| Feed {
-            sequence: candidate.sequence,
-            tokens: std::slice::from_ref(&candidate.token),
-        });
+        let candidates = self
+            .candidates
+            .iter()
+            .map(|candidate| Feed { sequence: candidate.sequence, tokens: std::slice::from_ref(&candidate.token) });
         prompt.into_iter().chain(candidates).map(|feed| (feed, Wanted::Hidden)).collect()
     }
 

@@ -21,12 +21,7 @@ impl End {
 
 /// Adds a chosen token to the history and tells the listener, unless it is an end of sequence; says whether the output ends with it.
 /// `copy` is the number of the output among those of its prompt.
-pub(crate) fn end_with(
-    token: u32,
-    history: &mut Vec<u32>,
-    copy: usize,
-    context: &mut Context<'_, '_>,
-) -> Option<End> {
+pub(crate) fn end_with(token: u32, history: &mut Vec<u32>, copy: usize, context: &mut Context<'_, '_>) -> Option<End> {
     if context.options.eos_token_id.contains(&token) {
         return Some(End { eos: Some(token), ..End::of(FinishReason::Stop) });
     }
@@ -39,7 +34,7 @@ pub(crate) fn end_with(
     if history.len() >= context.limits.max_length {
         return Some(End::of(FinishReason::Length));
     }
-    flow.is_break().then(|| End::of(FinishReason::Interrupted))
+    (context.late || flow.is_break()).then(|| End::of(FinishReason::Interrupted))
 }
 
 /// The output of a history that begins with a prompt of so many tokens.

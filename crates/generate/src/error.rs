@@ -59,7 +59,9 @@ pub enum OptionsError {
         num_beams: usize,
     },
     /// Several outputs of a search that has one.
-    #[error("num_return_sequences is {num_return_sequences}, but {search} has a single output; set do_sample or num_beams")]
+    #[error(
+        "num_return_sequences is {num_return_sequences}, but {search} has a single output; set do_sample or num_beams"
+    )]
     OneOutput {
         /// Outputs asked for.
         num_return_sequences: usize,

@@ -202,6 +202,7 @@ impl<'a> Generator<'a> {
 
 /// Rows of logits and hidden states that feeds are to get.
 fn wanted_of(feeds: &[(Feed<'_>, Wanted)]) -> (usize, usize) {
-    let wanted = feeds.iter().map(|(feed, wanted)| (wanted.logits(feed.tokens.len()), wanted.hidden(feed.tokens.len())));
+    let wanted =
+        feeds.iter().map(|(feed, wanted)| (wanted.logits(feed.tokens.len()), wanted.hidden(feed.tokens.len())));
     wanted.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }

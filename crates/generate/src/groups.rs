@@ -46,12 +46,12 @@ impl Groups {
         self.groups.iter().filter(|group| !group.done).map(|group| &group.beams)
     }
 
-    /// Whether the open groups are at the length limit, or every beam has just completed a stop string. The beams of a group that was
+    /// Whether time is up, the open groups are at the length limit, or every beam has just completed a stop string. The beams of a group that was
     /// done before go on as padding in the reference: they stop only where that is an end of sequence.
     fn is_at_end(&self, context: &Context<'_, '_>) -> bool {
         let pads_end = || context.options.pad_token_id.is_some_and(|pad| context.options.eos_token_id.contains(&pad));
         let stops = |group: &Group| if group.done { pads_end() } else { group.beams.all_stop(context) };
-        self.open().any(|beams| beams.is_at_limit(context)) || self.groups.iter().all(stops)
+        context.late || self.open().any(|beams| beams.is_at_limit(context)) || self.groups.iter().all(stops)
     }
 }
 

@@ -1,6 +1,7 @@
 //! One prompt under way: its search, its limits and what it shares with the loop.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use crate::chain::Chain;
 use crate::constraint::{Constraint, Matcher};
@@ -9,6 +10,7 @@ use crate::error::GenerateError;
 use crate::groups::Groups;
 use crate::line::Lines;
 use crate::output::{Completion, Output};
+use crate::processor;
 use crate::resolve::{Limits, Resolved, SearchKind};
 use crate::softmax::{greatest, log_sum_exp, minus_total};
 use crate::step::{Feed, StepModel, Wanted};
@@ -26,13 +28,16 @@ pub(crate) struct Context<'c, 'l> {
     pub(crate) chain: &'c Chain,
     pub(crate) stop: Option<StopStrings<'c>>,
     pub(crate) on_token: &'c mut Option<OnToken<'l>>,
+    /// Whether `max_time` is over.
+    pub(crate) late: bool,
 }
 
 impl Context<'_, '_> {
-    /// A row behind all processors; `scratch` holds it where they change anything.
+    /// A row behind all processors; `scratch` holds it where they change anything. `guide` is the row of the text without the prompt.
     pub(crate) fn scores<'s>(
         &self,
         row: &Row<'s>,
+        guide: Option<&Row<'_>>,
         history: &[u32],
         matcher: Option<&mut Box<dyn Matcher>>,
         new_tokens: usize,
@@ -40,11 +45,19 @@ impl Context<'_, '_> {
     ) -> Result<&'s [f32], GenerateError> {
         row.check(self.prompt, new_tokens)?;
         let constrained = matcher.is_some();
-        if self.chain.is_empty() && !constrained {
+        if self.chain.is_empty() && !constrained && guide.is_none() {
             return Ok(row.logits);
         }
         scratch.clear();
-        scratch.extend_from_slice(row.logits);
+        if let Some(guide) = guide {
+            guide.check(self.prompt, new_tokens)?;
+            let mut unconditional = Vec::new();
+            guide.logprobs(&mut unconditional);
+            row.logprobs(scratch);
+            processor::guidance(scratch, &unconditional, self.options.guidance_scale as f32);
+        } else {
+            scratch.extend_from_slice(row.logits);
+        }
         self.apply(history, scratch, matcher)?;
         // Without a constraint the first token stands where all are forbidden, as in transformers.
         if constrained && greatest(scratch) == f32::NEG_INFINITY {
@@ -67,9 +80,9 @@ impl Context<'_, '_> {
     /// Tells the matcher a token that was chosen; an end of sequence is none of its business.
     pub(crate) fn accept(&self, token: u32, matcher: Option<&mut Box<dyn Matcher>>) -> Result<(), GenerateError> {
         match matcher {
-            Some(matcher) if !self.options.eos_token_id.contains(&token) => matcher
-                .accept(token)
-                .map_err(|source| GenerateError::Constraint { prompt: self.prompt, source }),
+            Some(matcher) if !self.options.eos_token_id.contains(&token) => {
+                matcher.accept(token).map_err(|source| GenerateError::Constraint { prompt: self.prompt, source })
+            }
             _ => Ok(()),
         }
     }
@@ -120,6 +133,7 @@ pub(crate) struct Job {
     limits: Limits,
     chain: Chain,
     search: Box<dyn Search>,
+    started: Instant,
 }
 
 impl Job {
@@ -136,14 +150,13 @@ impl Job {
             SearchKind::Lines => {
                 let outputs = options.num_return_sequences as u64;
                 let copies = occurrence * outputs..(occurrence + 1) * outputs;
-                Box::new(Lines::new(&prompt, options.seed, copies, sequence, options.lookup(), constraint))
+                let guide = options.is_guided().then(|| model.start());
+                Box::new(Lines::new(&prompt, copies, sequence, guide, options, constraint))
             }
             SearchKind::Contrastive => Box::new(Contrastive::new(&prompt, sequence, constraint)),
-            SearchKind::Beams => {
-                Box::new(Groups::new(&prompt, occurrence, sequence, options, &limits, constraint))
-            }
+            SearchKind::Beams => Box::new(Groups::new(&prompt, occurrence, sequence, options, &limits, constraint)),
         };
-        Self { index, prompt, limits, chain, search }
+        Self { index, prompt, limits, chain, search, started: Instant::now() }
     }
 
     /// What this prompt feeds in the next step.
@@ -161,7 +174,8 @@ impl Job {
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
         let (limits, chain) = (&self.limits, &self.chain);
-        let mut context = Context { prompt: self.index, options, limits, chain, stop, on_token };
+        let late = options.max_time.is_some_and(|most| self.started.elapsed().as_secs_f64() > most);
+        let mut context = Context { prompt: self.index, options, limits, chain, stop, on_token, late };
         self.search.advance(given, &mut context, model)
     }
 

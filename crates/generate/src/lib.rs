@@ -70,7 +70,7 @@ pub use chain::Chain;
 pub use constraint::{Constraint, Matcher};
 pub use error::{GenerateError, OptionsError};
 pub use generator::{DEFAULT_MAX_BATCH, Generator};
-pub use options::{BeamLength, EarlyStopping, GenerationOptions, PARAMETERS};
+pub use options::{BeamLength, EarlyStopping, GenerationOptions, NOT_BUILT, PARAMETERS, WITHOUT_MEANING};
 pub use output::{Completion, Decode, FinishReason, Output};
 pub use random::RandomStream;
 pub use resolve::{DEFAULT_MAX_LENGTH, DEFAULT_SEED, Limits, Resolved};

@@ -2,6 +2,9 @@
 //!
 //! With prompt lookup a line feeds a draft of its next tokens behind the newest one, chooses after each of them as it would have
 //! done without, and goes on as long as the draft was right. So a step may yield several tokens, and they are the same ones.
+//!
+//! With classifier-free guidance each line has a second sequence, which begins with the last token of the prompt and is fed what the
+//! line is fed.
 
 use crate::constraint::{Constraint, Matcher};
 use crate::end::{End, end_with, output};
@@ -10,13 +13,49 @@ use crate::job::{Context, Given, Row, Search};
 use crate::lookup::Lookup;
 use crate::output::Output;
 use crate::random::RandomStream;
+use crate::resolve::Resolved;
 use crate::softmax::argmax;
 use crate::step::{Feed, SequenceId, StepModel, Wanted};
+
+/// The caches of a line.
+#[derive(Clone, Copy)]
+struct Seat {
+    sequence: SequenceId,
+    /// The text without the prompt.
+    guide: Option<SequenceId>,
+}
+
+impl Seat {
+    fn sequences(self) -> impl Iterator<Item = SequenceId> {
+        std::iter::once(self.sequence).chain(self.guide)
+    }
+
+    fn fork(self, model: &mut dyn StepModel) -> Self {
+        Self { sequence: model.fork(self.sequence), guide: self.guide.map(|guide| model.fork(guide)) }
+    }
+
+    fn free(self, model: &mut dyn StepModel) {
+        self.sequences().for_each(|sequence| model.free(sequence));
+    }
+
+    /// Takes back all but the first `length` tokens of a line whose prompt has `prompt_len`.
+    fn truncate(self, length: usize, prompt_len: usize, model: &mut dyn StepModel) -> Result<(), GenerateError> {
+        let lengths = [length, length + 1 - prompt_len];
+        let mut cut = self.sequences().zip(lengths);
+        cut.try_for_each(|(sequence, length)| model.truncate(sequence, length)).map_err(GenerateError::Model)
+    }
+
+    /// Rows of `own` for each cache: the line's, and the guide's.
+    fn share<'r, 'g>(self, rows: &mut &'r [Row<'g>], own: usize) -> (&'r [Row<'g>], Option<&'r [Row<'g>]>) {
+        let mut take = || rows.split_off(..own).expect("a row for each token of a live line");
+        (take(), self.guide.map(|_| take()))
+    }
+}
 
 /// One line under way, or its end.
 struct Line {
     /// Its cache; none once it has ended.
-    sequence: Option<SequenceId>,
+    seat: Option<Seat>,
     history: Vec<u32>,
     /// What it feeds next: the newest token and a draft of those behind it.
     pending: Vec<u32>,
@@ -31,12 +70,13 @@ impl Line {
     fn follow(
         &mut self,
         rows: &[Row<'_>],
+        guides: Option<&[Row<'_>]>,
         copy: usize,
         context: &mut Context<'_, '_>,
         scratch: &mut Vec<f32>,
     ) -> Result<usize, GenerateError> {
         for (i, row) in rows.iter().enumerate() {
-            let token = self.choose(row, context, scratch)?;
+            let token = self.choose(row, guides.map(|guides| &guides[i]), context, scratch)?;
             self.end = end_with(token, &mut self.history, copy, context);
             if self.end.is_some() || self.pending.get(i + 1) != Some(&token) {
                 return Ok(i + 1);
@@ -49,11 +89,12 @@ impl Line {
     fn choose(
         &mut self,
         row: &Row<'_>,
+        guide: Option<&Row<'_>>,
         context: &Context<'_, '_>,
         scratch: &mut Vec<f32>,
     ) -> Result<u32, GenerateError> {
         let new_tokens = self.logprobs.len();
-        let scores = context.scores(row, &self.history, self.matcher.as_mut(), new_tokens, scratch)?;
+        let scores = context.scores(row, guide, &self.history, self.matcher.as_mut(), new_tokens, scratch)?;
         let token = if context.options.do_sample {
             let uniform = self.stream.uniform(new_tokens as u64, 0);
             draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
@@ -110,48 +151,56 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// `copies` are the numbers of the prompt's random streams, one per line; all lines start from one cached sequence.
+    /// `copies` are the numbers of the prompt's random streams, one per line; all lines start from one cached sequence, and one `guide`
+    /// where there is guidance.
     pub(crate) fn new(
         prompt: &[u32],
-        seed: u64,
         copies: std::ops::Range<u64>,
         sequence: SequenceId,
-        lookup: Option<Lookup>,
+        guide: Option<SequenceId>,
+        options: &Resolved,
         constraint: Option<&dyn Constraint>,
     ) -> Self {
         let line = |copy| Line {
-            sequence: Some(sequence),
+            seat: Some(Seat { sequence, guide }),
             history: prompt.to_vec(),
             pending: Vec::new(),
             logprobs: Vec::new(),
-            stream: RandomStream::new(seed, prompt, copy),
+            stream: RandomStream::new(options.seed, prompt, copy),
             matcher: constraint.map(Constraint::matcher),
             end: None,
         };
         let lines = copies.map(line).collect();
-        Self { lines, first: true, prompt_len: prompt.len(), lookup, scratch: Vec::new() }
+        Self { lines, first: true, prompt_len: prompt.len(), lookup: options.lookup(), scratch: Vec::new() }
     }
 
     /// After the first step every line that goes on gets its own cache: one keeps the prompt's, the others fork it.
-    fn part(&mut self, shared: SequenceId, model: &mut dyn StepModel) {
+    fn part(&mut self, shared: Seat, model: &mut dyn StepModel) {
         let mut going_on = self.lines.iter_mut().filter(|line| line.end.is_none());
         if going_on.next().is_none() {
-            model.free(shared);
+            shared.free(model);
         }
         for line in going_on {
-            line.sequence = Some(model.fork(shared));
+            line.seat = Some(shared.fork(model));
         }
     }
 }
 
 impl Search for Lines {
     fn feeds(&self) -> Vec<(Feed<'_>, Wanted)> {
-        let live = self.lines.iter().filter_map(|line| Some((line.sequence?, line)));
+        let live = self.lines.iter().filter_map(|line| Some((line.seat?, line)));
         if self.first {
-            live.take(1).map(|(sequence, line)| (Feed { sequence, tokens: &line.history }, Wanted::Last)).collect()
+            let prompts = live.take(1).flat_map(|(seat, line)| {
+                let parts = [&line.history[..], &line.history[self.prompt_len - 1..]];
+                seat.sequences().zip(parts).map(|(sequence, tokens)| (Feed { sequence, tokens }, Wanted::Last))
+            });
+            prompts.collect()
         } else {
-            let wanted = |line: &Line| if line.pending.len() > 1 { Wanted::Each } else { Wanted::Last };
-            live.map(|(sequence, line)| (Feed { sequence, tokens: &line.pending }, wanted(line))).collect()
+            let newest = live.flat_map(|(seat, line)| {
+                let wanted = if line.pending.len() > 1 { Wanted::Each } else { Wanted::Last };
+                seat.sequences().map(move |sequence| (Feed { sequence, tokens: &line.pending }, wanted))
+            });
+            newest.collect()
         }
     }
 
@@ -161,25 +210,25 @@ impl Search for Lines {
         context: &mut Context<'_, '_>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
-        let shared = self.lines[0].sequence.filter(|_| std::mem::take(&mut self.first));
+        let shared = self.lines[0].seat.filter(|_| std::mem::take(&mut self.first));
         let mut rest = given.rows;
         for (copy, line) in self.lines.iter_mut().enumerate() {
-            let Some(sequence) = line.sequence else { continue };
-            let rows = match shared {
-                Some(_) => rest,
-                None => rest.split_off(..line.pending.len()).expect("a row for each token of a live line"),
+            let Some(seat) = line.seat else { continue };
+            let (rows, guides) = match shared {
+                Some(_) => seat.share(&mut &given.rows[..], 1),
+                None => seat.share(&mut rest, line.pending.len()),
             };
-            let followed = line.follow(rows, copy, context, &mut self.scratch)?;
+            let followed = line.follow(rows, guides, copy, context, &mut self.scratch)?;
             if line.end.is_some() {
-                line.sequence = None;
+                line.seat = None;
                 if shared.is_none() {
-                    model.free(sequence);
+                    seat.free(model);
                 }
                 continue;
             }
             if followed < rows.len() {
                 // What was drafted behind a wrong guess goes; the newest token is not fed yet.
-                model.truncate(sequence, line.history.len() - 1).map_err(GenerateError::Model)?;
+                seat.truncate(line.history.len() - 1, self.prompt_len, model)?;
             }
             line.draft(self.lookup, context);
         }
@@ -190,7 +239,8 @@ impl Search for Lines {
     }
 
     fn free(&mut self, model: &mut dyn StepModel) {
-        let mut sequences: Vec<SequenceId> = self.lines.iter_mut().filter_map(|line| line.sequence.take()).collect();
+        let seats = self.lines.iter_mut().filter_map(|line| line.seat.take());
+        let mut sequences: Vec<SequenceId> = seats.flat_map(Seat::sequences).collect();
         sequences.sort_unstable();
         sequences.dedup();
         sequences.into_iter().for_each(|sequence| model.free(sequence));

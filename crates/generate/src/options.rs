@@ -42,6 +42,9 @@ pub struct GenerationOptions {
     /// Most new tokens; wins over `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_new_tokens: Option<usize>,
+    /// No prompt is worked on for more than about this many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_time: Option<f64>,
     /// No end-of-sequence token before this many tokens, the prompt included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_length: Option<usize>,
@@ -78,9 +81,24 @@ pub struct GenerationOptions {
     /// Makes tokens that already occurred (in the prompt too) less likely; 1 is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f64>,
+    /// Makes the tokens of the prompt more likely above 1, less likely below; 1 is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder_repetition_penalty: Option<f64>,
     /// No n-gram of this size occurs twice; 0 is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_repeat_ngram_size: Option<usize>,
+    /// No n-gram of this size of the prompt occurs again; 0 is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder_no_repeat_ngram_size: Option<usize>,
+    /// Token sequences with what is added to the score of the token that completes each: `[[[10, 45], -2.0], [[64], 7.5]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_bias: Option<Vec<(Vec<u32>, f64)>>,
+    /// `[start, factor]`: from `start` new tokens on, an end of sequence becomes more likely by a power of `factor` each token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exponential_decay_length_penalty: Option<(usize, f64)>,
+    /// Classifier-free guidance: how far scores move away from those of a text without the prompt; 1 is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_scale: Option<f64>,
     /// Token sequences that must not occur.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_words_ids: Option<Vec<Vec<u32>>>,
@@ -141,6 +159,9 @@ pub struct GenerationOptions {
     /// Texts that end a sequence; they stay in the text.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "strings")]
     pub stop_strings: Option<Vec<String>>,
+    /// Parameters of transformers that were given and whose values change nothing here ([`GenerationOptions::from_table`] notes them).
+    #[serde(skip)]
+    pub without_meaning: Vec<&'static str>,
 }
 
 /// Hands the names of all fields to a macro, so that no list of them can be forgotten when one is added.
@@ -149,6 +170,7 @@ macro_rules! with_every_parameter {
         $macro!(
             max_length,
             max_new_tokens,
+            max_time,
             min_length,
             min_new_tokens,
             num_beams,
@@ -161,7 +183,12 @@ macro_rules! with_every_parameter {
             epsilon_cutoff,
             eta_cutoff,
             repetition_penalty,
+            encoder_repetition_penalty,
             no_repeat_ngram_size,
+            encoder_no_repeat_ngram_size,
+            sequence_bias,
+            exponential_decay_length_penalty,
+            guidance_scale,
             bad_words_ids,
             suppress_tokens,
             begin_suppress_tokens,
@@ -191,21 +218,37 @@ macro_rules! names {
 }
 
 /// Every parameter name that [`GenerationOptions`] reads.
-pub const PARAMETERS: [&str; 35] = with_every_parameter!(names);
+pub const PARAMETERS: [&str; 41] = with_every_parameter!(names);
 
-/// Parameters of transformers that change the output and are not built yet, with the value that switches each off.
-const NOT_YET: [(&str, f64); 10] = [
-    ("guidance_scale", 1.0),
-    ("encoder_repetition_penalty", 1.0),
-    ("encoder_no_repeat_ngram_size", 0.0),
-    ("exponential_decay_length_penalty", 0.0),
-    ("sequence_bias", 0.0),
-    ("force_words_ids", 0.0),
-    ("constraints", 0.0),
-    ("dola_layers", 0.0),
-    ("watermarking_config", 0.0),
-    ("max_time", 0.0),
+/// Parameters of transformers that change the output and are not built; null or false switches each off.
+pub const NOT_BUILT: [&str; 6] =
+    ["force_words_ids", "constraints", "dola_layers", "watermarking_config", "token_healing", "forced_decoder_ids"];
+
+/// Parameters of transformers that change no output here, with their defaults and why. Neither they nor their flags are listed in help.
+pub const WITHOUT_MEANING: [(&str, &str, &str); 17] = [
+    ("use_cache", "true", "keys and values are always cached"),
+    ("cache_implementation", "null", CACHE),
+    ("cache_config", "null", CACHE),
+    ("return_legacy_cache", "null", CACHE),
+    ("low_memory", "null", "candidates of contrastive search share their cache without it"),
+    ("remove_invalid_values", "false", "a logit that is not a number is an error here"),
+    ("decoder_start_token_id", "null", ENCODER),
+    ("output_attentions", "false", OUTPUT),
+    ("output_hidden_states", "false", OUTPUT),
+    ("output_scores", "false", OUTPUT),
+    ("output_logits", "null", OUTPUT),
+    ("return_dict_in_generate", "false", OUTPUT),
+    ("num_assistant_tokens", "20", ASSISTANT),
+    ("num_assistant_tokens_schedule", "\"constant\"", ASSISTANT),
+    ("assistant_confidence_threshold", "0.4", ASSISTANT),
+    ("is_assistant", "false", ASSISTANT),
+    ("generation_kwargs", "{}", "it names nothing of its own; give the parameters themselves"),
 ];
+
+const CACHE: &str = "there is one kind of cache, which grows as it is needed";
+const ENCODER: &str = "it belongs to models with an encoder";
+const OUTPUT: &str = "it changes what transformers returns, not which tokens";
+const ASSISTANT: &str = "there is no assistant model; prompt_lookup_num_tokens drafts without one";
 
 impl GenerationOptions {
     /// Reads the text of a `generation_config.json`: parameters that are not about decoding are ignored.
@@ -217,7 +260,7 @@ impl GenerationOptions {
         let Value::Object(mut table) = value else {
             return Err(OptionsError::NotJson { reason: "it is not an object".into() });
         };
-        table.retain(|key, value| (PARAMETERS.contains(&key.as_str()) || is_not_yet(key)) && !value.is_null());
+        table.retain(|key, value| (PARAMETERS.contains(&key.as_str()) || is_not_built(key)) && !value.is_null());
         read(&table)
     }
 
@@ -226,16 +269,23 @@ impl GenerationOptions {
     /// # Errors
     /// An unknown key, a value of a wrong type, a decoding method that is not supported yet.
     pub fn from_table(table: &Map<String, Value>) -> Result<Self, OptionsError> {
-        for key in table.keys() {
-            if !PARAMETERS.contains(&key.as_str()) && !is_not_yet(key) {
+        let idle = |key: &str| WITHOUT_MEANING.iter().find(|(name, ..)| *name == key);
+        let (mut without_meaning, mut known) = (Vec::new(), Map::new());
+        for (key, value) in table {
+            if let Some(&(name, default, _)) = idle(key) {
+                without_meaning.extend((!value.is_null() && value.to_string() != default).then_some(name));
+                continue;
+            }
+            if !PARAMETERS.contains(&key.as_str()) && !is_not_built(key) {
                 let nearest = PARAMETERS.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));
                 return Err(OptionsError::UnknownParameter {
                     name: key.clone(),
                     nearest: nearest.copied().unwrap_or_default(),
                 });
             }
+            known.insert(key.clone(), value.clone());
         }
-        read(table)
+        Ok(Self { without_meaning, ..read(&known)? })
     }
 
     /// What was given, field by field: `user` over `generation_config` over `defaults`.
@@ -251,7 +301,10 @@ impl GenerationOptions {
         }
         macro_rules! overlay {
             ($($name:ident),*) => {
-                Self { $($name: [user, generation_config, &defaults].into_iter().find_map(|o| o.$name.clone())),* }
+                Self {
+                    $($name: [user, generation_config, &defaults].into_iter().find_map(|o| o.$name.clone()),)*
+                    without_meaning: user.without_meaning.clone(),
+                }
             };
         }
         with_every_parameter!(overlay)
@@ -267,15 +320,15 @@ impl GenerationOptions {
     }
 }
 
-fn is_not_yet(key: &str) -> bool {
-    NOT_YET.iter().any(|&(name, _)| name == key)
+fn is_not_built(key: &str) -> bool {
+    NOT_BUILT.contains(&key)
 }
 
 /// Reads one key at a time, so that an error names the parameter.
 fn read(table: &Map<String, Value>) -> Result<GenerationOptions, OptionsError> {
     for (key, value) in table {
-        if let Some(&(name, off)) = NOT_YET.iter().find(|&&(name, _)| name == key) {
-            if value.is_null() || value.as_f64() == Some(off) {
+        if let Some(&name) = NOT_BUILT.iter().find(|name| *name == key) {
+            if value.is_null() || *value == Value::Bool(false) {
                 continue;
             }
             return Err(OptionsError::NotSupportedYet { name, value: value.to_string() });
@@ -287,7 +340,7 @@ fn read(table: &Map<String, Value>) -> Result<GenerationOptions, OptionsError> {
             reason: e.to_string(),
         })?;
     }
-    let known = table.iter().filter(|(key, _)| !is_not_yet(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let known = table.iter().filter(|(key, _)| !is_not_built(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(serde_json::from_value(Value::Object(known)).expect("every key was read once already"))
 }
 

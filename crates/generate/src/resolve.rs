@@ -21,6 +21,8 @@ pub struct Resolved {
     pub max_length: usize,
     /// Most new tokens.
     pub max_new_tokens: Option<usize>,
+    /// Seconds after which a prompt is left as it is.
+    pub max_time: Option<f64>,
     /// Shortest sequence, prompt included; counts only without `min_new_tokens`.
     pub min_length: usize,
     /// Fewest new tokens.
@@ -47,8 +49,18 @@ pub struct Resolved {
     pub eta_cutoff: f64,
     /// Penalty of tokens that occurred; 1 is off.
     pub repetition_penalty: f64,
+    /// Reward of the prompt's tokens; 1 is off.
+    pub encoder_repetition_penalty: f64,
     /// Size of n-grams that must not repeat; 0 is off.
     pub no_repeat_ngram_size: usize,
+    /// Size of n-grams of the prompt that must not occur again; 0 is off.
+    pub encoder_no_repeat_ngram_size: usize,
+    /// Sequences, each once, with what is added to the score of their last token.
+    pub sequence_bias: Vec<(Vec<u32>, f64)>,
+    /// New tokens from which on an end becomes more likely, and by which factor.
+    pub exponential_decay_length_penalty: Option<(usize, f64)>,
+    /// Weight of the scores against those of a text without the prompt; 1 is off.
+    pub guidance_scale: f64,
     /// Forbidden token sequences, those that are just an end-of-sequence token left out.
     pub bad_words_ids: Vec<Vec<u32>>,
     /// Forbidden tokens.
@@ -130,6 +142,7 @@ impl GenerationOptions {
         let resolved = Resolved {
             max_length: self.max_length.unwrap_or(DEFAULT_MAX_LENGTH),
             max_new_tokens: self.max_new_tokens,
+            max_time: self.max_time,
             min_length: self.min_length.unwrap_or(0),
             min_new_tokens: self.min_new_tokens,
             num_beams: self.num_beams.unwrap_or(1),
@@ -143,7 +156,12 @@ impl GenerationOptions {
             epsilon_cutoff: self.epsilon_cutoff.unwrap_or(0.0),
             eta_cutoff: self.eta_cutoff.unwrap_or(0.0),
             repetition_penalty: self.repetition_penalty.unwrap_or(1.0),
+            encoder_repetition_penalty: self.encoder_repetition_penalty.unwrap_or(1.0),
             no_repeat_ngram_size: self.no_repeat_ngram_size.unwrap_or(0),
+            encoder_no_repeat_ngram_size: self.encoder_no_repeat_ngram_size.unwrap_or(0),
+            sequence_bias: biases(self.sequence_bias.as_deref().unwrap_or_default())?,
+            exponential_decay_length_penalty: self.exponential_decay_length_penalty,
+            guidance_scale: self.guidance_scale.unwrap_or(1.0),
             bad_words_ids: words(self.bad_words_ids.as_deref(), &eos_token_id)?,
             suppress_tokens: self.suppress_tokens.clone().unwrap_or_default(),
             begin_suppress_tokens: self.begin_suppress_tokens.clone().unwrap_or_default(),
@@ -184,6 +202,25 @@ fn words(given: Option<&[Vec<u32>]>, eos: &[u32]) -> Result<Vec<Vec<u32>>, Optio
     Ok(given.iter().filter(|word| !(word.len() == 1 && eos.contains(&word[0]))).cloned().collect())
 }
 
+/// Sequences with their biases; of equal ones the last counts, as in a Python dict.
+fn biases(given: &[(Vec<u32>, f64)]) -> Result<Vec<(Vec<u32>, f64)>, OptionsError> {
+    if given.iter().any(|(sequence, bias)| sequence.is_empty() || !bias.is_finite()) {
+        return Err(OptionsError::OutOfRange {
+            name: "sequence_bias",
+            value: format!("{given:?}"),
+            rule: "each entry needs at least one token and a finite number (to forbid a sequence there is bad_words_ids)",
+        });
+    }
+    let mut biases: Vec<(Vec<u32>, f64)> = Vec::with_capacity(given.len());
+    for (sequence, bias) in given {
+        match biases.iter_mut().find(|(before, _)| before == sequence) {
+            Some((_, before)) => *before = *bias,
+            None => biases.push((sequence.clone(), *bias)),
+        }
+    }
+    Ok(biases)
+}
+
 impl Resolved {
     fn check_ranges(&self) -> Result<(), OptionsError> {
         const ABOVE_ZERO: &str =
@@ -194,7 +231,8 @@ impl Resolved {
         let min_p = self.min_p.unwrap_or(0.0);
         let positive = |x: f64| x > 0.0 && x.is_finite();
         let unit = |x: f64| x > 0.0 && x <= 1.0;
-        let checks: [(bool, &'static str, String, &'static str); 15] = [
+        let factor = self.exponential_decay_length_penalty.map_or(1.0, |(_, factor)| factor);
+        let checks: [(bool, &'static str, String, &'static str); 19] = [
             (positive(self.temperature), "temperature", self.temperature.to_string(), ABOVE_ZERO),
             (unit(self.top_p), "top_p", self.top_p.to_string(), UNIT),
             ((0.0..=1.0).contains(&min_p), "min_p", min_p.to_string(), "it must be between 0 and 1"),
@@ -206,6 +244,30 @@ impl Resolved {
                 "repetition_penalty",
                 self.repetition_penalty.to_string(),
                 "it must be a number above 0 (1 switches it off)",
+            ),
+            (
+                positive(self.encoder_repetition_penalty),
+                "encoder_repetition_penalty",
+                self.encoder_repetition_penalty.to_string(),
+                "it must be a number above 0 (1 switches it off)",
+            ),
+            (
+                positive(factor),
+                "exponential_decay_length_penalty",
+                format!("[.., {factor}]"),
+                "its factor must be a number above 0 (1 switches it off)",
+            ),
+            (
+                self.guidance_scale.is_finite(),
+                "guidance_scale",
+                self.guidance_scale.to_string(),
+                "it must be a finite number (1 switches it off)",
+            ),
+            (
+                positive(self.max_time.unwrap_or(1.0)),
+                "max_time",
+                self.max_time.unwrap_or(1.0).to_string(),
+                "it must be a number of seconds above 0",
             ),
             (
                 self.length_penalty.is_finite(),
@@ -294,6 +356,18 @@ impl Resolved {
                 "penalty_alpha",
                 "a draft cannot stand in for the candidates of contrastive search; leave one of them out",
             ),
+            (
+                self.is_guided() && num_beams > 1,
+                "guidance_scale",
+                "num_beams",
+                "the text without the prompt goes on from one line, not from several beams; leave one of them out",
+            ),
+            (
+                self.is_guided() && self.search() == SearchKind::Contrastive,
+                "guidance_scale",
+                "penalty_alpha",
+                "the text without the prompt goes on from one line, not from candidates; leave one of them out",
+            ),
         ];
         match contradictions.into_iter().find(|(found, ..)| *found) {
             Some((_, name, other, reason)) => Err(OptionsError::Contradiction { name, other, reason }),
@@ -313,6 +387,11 @@ impl Resolved {
         }
     }
 
+    /// Whether scores are held against those of a text without the prompt.
+    pub(crate) fn is_guided(&self) -> bool {
+        self.guidance_scale != 1.0
+    }
+
     /// Where drafts are looked up, if they are.
     pub(crate) fn lookup(&self) -> Option<Lookup> {
         let (num_tokens, max_ngram) = (self.prompt_lookup_num_tokens, self.max_matching_ngram_size);
@@ -324,6 +403,8 @@ impl Resolved {
         let forced = self.forced_eos_token_id.iter().map(|&t| ("forced_eos_token_id", t));
         let forced = forced.chain(self.forced_bos_token_id.map(|t| ("forced_bos_token_id", t)));
         let named = forced.chain(self.bad_words_ids.iter().flatten().map(|&t| ("bad_words_ids", t)));
+        let biased = self.sequence_bias.iter().flat_map(|(sequence, _)| sequence);
+        let named = named.chain(biased.map(|&t| ("sequence_bias", t)));
         for (name, token) in named {
             if token as usize >= vocab_size {
                 return Err(OptionsError::TokenOutsideVocabulary { name, token, vocab_size });
@@ -353,7 +434,7 @@ impl Resolved {
         match self.search() {
             SearchKind::Beams => self.num_beams,
             SearchKind::Contrastive => self.top_k,
-            SearchKind::Lines => self.num_return_sequences,
+            SearchKind::Lines => self.num_return_sequences * if self.is_guided() { 2 } else { 1 },
         }
     }
 

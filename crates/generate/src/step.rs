@@ -47,7 +47,9 @@ pub trait StepModel {
     /// As [`StepModel::step`]; a model that leaves this method out refuses everything but [`Wanted::Last`].
     fn step_for(&mut self, feeds: &[Feed<'_>], wanted: &[Wanted]) -> Result<Stepped, ModelError> {
         if wanted.iter().any(|wanted| *wanted != Wanted::Last) {
-            return Err("this model gives nothing but logits after the last token: it cannot look up or contrast".into());
+            return Err(
+                "this model gives nothing but logits after the last token: it cannot look up or contrast".into()
+            );
         }
         Ok(Stepped { logits: self.step(feeds)?, hidden: Vec::new() })
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::options::{BeamLength, EarlyStopping, GenerationOptions};
+use crate::options::{BeamLength, EarlyStopping, GenerationOptions, WITHOUT_MEANING};
 
 /// A parameter without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +37,11 @@ impl GenerationOptions {
         let draws = "it acts only when tokens are drawn; set do_sample";
         let searches = "it acts only in beam search; set num_beams above 1";
         let ends = "it holds back the end-of-sequence token, and there is none";
-        let rules: [(&'static str, bool, &str); 22] = [
+        let without_meaning = |name: &'static str| {
+            let why = WITHOUT_MEANING.iter().find(|(known, ..)| *known == name);
+            why.map(|&(parameter, _, reason)| Warning { parameter, reason: reason.into() })
+        };
+        let rules: [(&'static str, bool, &str); 23] = [
             ("temperature", !do_sample && is(self.temperature, 1.0), draws),
             ("top_k", !do_sample && !contrastive && self.top_k.is_some_and(|k| k != 50 && k != 0), draws),
             ("top_p", !do_sample && is(self.top_p, 1.0), draws),
@@ -80,8 +84,14 @@ impl GenerationOptions {
             ("min_length", fewest_new && count(self.min_length), "min_new_tokens is set and wins"),
             ("min_length", !eos && !fewest_new && count(self.min_length), ends),
             ("min_new_tokens", !eos && count(self.min_new_tokens), ends),
+            (
+                "exponential_decay_length_penalty",
+                !eos && self.exponential_decay_length_penalty.is_some(),
+                "it makes the end-of-sequence token more likely, and there is none",
+            ),
         ];
         let idle = rules.into_iter().filter(|&(_, idle, _)| idle);
-        idle.map(|(parameter, _, reason)| Warning { parameter, reason: reason.into() }).collect()
+        let idle = idle.map(|(parameter, _, reason)| Warning { parameter, reason: reason.into() });
+        idle.chain(self.without_meaning.iter().copied().filter_map(without_meaning)).collect()
     }
 }

@@ -25,13 +25,15 @@ fn searches() -> Vec<(&'static str, GenerationOptions)> {
         ("several draws", GenerationOptions { num_return_sequences: Some(3), ..draws.clone() }),
         ("beams", beams.clone()),
         ("beam sampling", GenerationOptions { do_sample: Some(true), ..beams.clone() }),
-        (
-            "groups",
-            GenerationOptions { num_beam_groups: Some(2), diversity_penalty: Some(0.5), ..beams },
-        ),
+        ("groups", GenerationOptions { num_beam_groups: Some(2), diversity_penalty: Some(0.5), ..beams }),
         ("contrastive", GenerationOptions { penalty_alpha: Some(0.6), top_k: Some(4), ..greedy.clone() }),
-        ("prompt lookup", GenerationOptions { prompt_lookup_num_tokens: Some(6), ..greedy }),
-        ("prompt lookup, drawn", GenerationOptions { prompt_lookup_num_tokens: Some(6), ..draws }),
+        ("prompt lookup", GenerationOptions { prompt_lookup_num_tokens: Some(6), ..greedy.clone() }),
+        ("prompt lookup, drawn", GenerationOptions { prompt_lookup_num_tokens: Some(6), ..draws.clone() }),
+        ("guidance", GenerationOptions { guidance_scale: Some(1.5), ..greedy }),
+        (
+            "guidance, several draws",
+            GenerationOptions { guidance_scale: Some(1.5), num_return_sequences: Some(3), ..draws },
+        ),
     ]
 }
 
@@ -61,7 +63,8 @@ fn alone_and_together(folder: &Path) {
             let together = generate(&prompts, most);
             rows += together.iter().map(Vec::len).sum::<usize>();
             let differs = |index: &usize| alone[*index] != together[*index];
-            wrong.extend((0..prompts.len()).filter(differs).map(|index| format!("{name}, {most} rows, prompt {index}")));
+            wrong
+                .extend((0..prompts.len()).filter(differs).map(|index| format!("{name}, {most} rows, prompt {index}")));
         }
     }
     println!("{}: {rows} outputs compared, {} differ", folder.display(), wrong.len());

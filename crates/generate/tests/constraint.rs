@@ -2,7 +2,9 @@
 
 mod toy;
 
-use luthier_generate::{Constraint, GenerateError, GenerationOptions, Generator, Matcher, ModelError, OptionsError, Output};
+use luthier_generate::{
+    Constraint, GenerateError, GenerationOptions, Generator, Matcher, ModelError, OptionsError, Output,
+};
 use toy::Toy;
 
 const EOS: u32 = 0;
@@ -55,8 +57,7 @@ impl Matcher for Follows {
 }
 
 fn generate(options: &GenerationOptions, list: &List, seed: u32) -> Result<Vec<Output>, GenerateError> {
-    let options =
-        GenerationOptions { eos_token_id: Some(vec![EOS]), max_new_tokens: Some(12), ..options.clone() };
+    let options = GenerationOptions { eos_token_id: Some(vec![EOS]), max_new_tokens: Some(12), ..options.clone() };
     let resolved = options.resolve().unwrap();
     let mut model = Toy::new(seed, 30);
     let completions = Generator::new(&resolved).constraint(list).generate(&mut model, &[vec![4, 5]]);

@@ -73,8 +73,7 @@ fn a_right_draft_is_followed_to_its_end_and_the_first_wrong_token_ends_it() {
 
 #[test]
 fn a_listener_hears_each_token_once_and_in_order_and_can_stop_inside_a_draft() {
-    let resolved =
-        lookup(10, &GenerationOptions { max_new_tokens: Some(50), ..Default::default() }).resolve().unwrap();
+    let resolved = lookup(10, &GenerationOptions { max_new_tokens: Some(50), ..Default::default() }).resolve().unwrap();
     for stop_after in [1, 23, 50] {
         let mut heard = Vec::new();
         let mut listen = |_: usize, token: u32| {

@@ -15,17 +15,19 @@ fn message(value: Value) -> String {
 
 #[test]
 fn every_parameter_reads_back_as_it_was_written() {
-    let given = json!({
+    let given = r#"{
         "max_length": 40, "max_new_tokens": 10, "min_length": 3, "min_new_tokens": 2, "num_beams": 4, "do_sample": true,
         "temperature": 0.7, "top_k": 5, "top_p": 0.9, "min_p": 0.1, "typical_p": 0.8, "epsilon_cutoff": 0.01,
         "eta_cutoff": 0.02, "repetition_penalty": 1.1, "no_repeat_ngram_size": 3, "bad_words_ids": [[1], [2, 3]],
         "suppress_tokens": [4], "begin_suppress_tokens": [5], "forced_bos_token_id": 6, "forced_eos_token_id": [7, 8],
         "length_penalty": 2.0, "early_stopping": "never", "beam_length": "total", "num_beam_groups": 1,
         "diversity_penalty": 0.5, "penalty_alpha": 0.6, "prompt_lookup_num_tokens": 0, "max_matching_ngram_size": 3,
-        "num_return_sequences": 2,
+        "encoder_repetition_penalty": 1.5, "encoder_no_repeat_ngram_size": 4, "sequence_bias": [[[1], 0.5], [[2, 3], -1.0]],
+        "exponential_decay_length_penalty": [7, 1.5], "guidance_scale": 1.0, "max_time": 9.5, "num_return_sequences": 2,
         "eos_token_id": 9, "pad_token_id": 0, "bos_token_id": 1, "renormalize_logits": true, "seed": 11,
         "stop_strings": ["。", "\n\n"]
-    });
+    }"#;
+    let given: Value = serde_json::from_str(given).unwrap();
     let options = table(given.clone()).unwrap();
     assert_eq!(Value::Object(options.as_table()), given);
     assert_eq!(options.as_table().len(), PARAMETERS.len());
@@ -51,6 +53,7 @@ fn a_generation_config_is_read_for_what_is_about_decoding() {
         eos_token_id: Some(vec![2, 3]),
         do_sample: Some(true),
         top_p: Some(0.9),
+        guidance_scale: Some(1.0),
         ..Default::default()
     };
     assert_eq!(GenerationOptions::from_generation_config(text).unwrap(), expected);
@@ -76,7 +79,9 @@ fn an_unknown_key_names_the_nearest_and_a_wrong_type_the_parameter() {
         (json!({"early_stopping": 3}), "it is true, false or \"never\""),
         (json!({"eos_token_id": "</s>"}), "it is a token id or a list of token ids"),
         (json!({"dola_layers": "low"}), "`dola_layers` = \"low\": this decoding method is not supported yet"),
-        (json!({"guidance_scale": 1.5}), "`guidance_scale` = 1.5"),
+        (json!({"watermarking_config": {"bias": 2.0}}), "`watermarking_config` = {\"bias\":2.0}"),
+        (json!({"sequence_bias": [[1], 2]}), "`sequence_bias` cannot be [[1],2]"),
+        (json!({"exponential_decay_length_penalty": 1.5}), "`exponential_decay_length_penalty` cannot be 1.5"),
     ];
     for (given, expected) in errors {
         let message = message(given);
@@ -107,6 +112,15 @@ fn values_out_of_range_and_contradictions_are_refused_with_their_values() {
         (json!({"diversity_penalty": -1.0}), "`diversity_penalty` is -1, but it must be a number from 0 up"),
         (json!({"penalty_alpha": 1.5}), "`penalty_alpha` is 1.5, but it must be between 0 and 1"),
         (json!({"max_matching_ngram_size": 0}), "`max_matching_ngram_size` is 0, but it must be at least 1"),
+        (
+            json!({"encoder_repetition_penalty": 0.0}),
+            "`encoder_repetition_penalty` is 0, but it must be a number above 0",
+        ),
+        (json!({"exponential_decay_length_penalty": [3, -1.0]}), "`exponential_decay_length_penalty` is [.., -1]"),
+        (json!({"sequence_bias": [[[], 1.0]]}), "each entry needs at least one token"),
+        (json!({"max_time": 0.0}), "`max_time` is 0, but it must be a number of seconds above 0"),
+        (json!({"guidance_scale": 2.0, "num_beams": 2}), "`guidance_scale` and num_beams contradict each other"),
+        (json!({"guidance_scale": 2.0, "penalty_alpha": 0.6}), "`guidance_scale` and penalty_alpha contradict each"),
         (json!({"num_beams": 4, "num_beam_groups": 3}), "num_beam_groups is 3, which does not divide num_beams = 4"),
         (json!({"num_beams": 4, "num_beam_groups": 0}), "num_beam_groups is 0, which does not divide num_beams = 4"),
         (json!({"num_beam_groups": 2}), "num_beam_groups is 2, which does not divide num_beams = 1"),
@@ -194,6 +208,17 @@ fn parameters_without_effect_are_named_once_with_the_reason() {
         (json!({"max_length": 30, "max_new_tokens": 5}), "max_length", "max_new_tokens is set and wins"),
         (json!({"min_new_tokens": 5}), "min_new_tokens", ends),
         (json!({"min_length": 5}), "min_length", ends),
+        (
+            json!({"exponential_decay_length_penalty": [3, 1.5]}),
+            "exponential_decay_length_penalty",
+            "it makes the end-of-sequence token more likely, and there is none",
+        ),
+        (json!({"use_cache": false}), "use_cache", "keys and values are always cached"),
+        (
+            json!({"output_scores": true, "num_assistant_tokens": 20}),
+            "output_scores",
+            "it changes what transformers returns",
+        ),
         (
             json!({"min_length": 5, "min_new_tokens": 5, "eos_token_id": 1}),
             "min_length",

@@ -146,8 +146,15 @@ fn a_prompt_alone_and_among_fifteen_others_gives_the_same_tokens_in_every_search
             ..beams(false)
         },
         GenerationOptions { penalty_alpha: Some(0.6), top_k: Some(4), ..greedy.clone() },
-        GenerationOptions { prompt_lookup_num_tokens: Some(4), ..greedy },
+        GenerationOptions { prompt_lookup_num_tokens: Some(4), ..greedy.clone() },
         GenerationOptions { prompt_lookup_num_tokens: Some(4), num_return_sequences: Some(3), ..sampling(5) },
+        GenerationOptions { guidance_scale: Some(2.0), ..greedy },
+        GenerationOptions {
+            guidance_scale: Some(0.5),
+            prompt_lookup_num_tokens: Some(4),
+            num_return_sequences: Some(3),
+            ..sampling(5)
+        },
     ];
     for options in searches {
         let resolved = resolve(options);
@@ -275,7 +282,8 @@ fn a_failing_model_is_reported_and_leaves_no_sequence_behind() {
     let beams = GenerationOptions { num_beams: Some(4), ..greedy.clone() };
     let groups = GenerationOptions { num_beam_groups: Some(2), diversity_penalty: Some(0.5), ..beams.clone() };
     let contrastive = GenerationOptions { penalty_alpha: Some(0.5), top_k: Some(3), ..greedy.clone() };
-    for options in [greedy, beams, groups, contrastive] {
+    let guided = GenerationOptions { guidance_scale: Some(2.0), ..greedy.clone() };
+    for options in [greedy, beams, groups, contrastive, guided] {
         for fail_at in [1, 2, 4] {
             let mut model = Toy::new(1, 20);
             model.fail_at = Some(fail_at);
@@ -284,6 +292,21 @@ fn a_failing_model_is_reported_and_leaves_no_sequence_behind() {
             assert_eq!(error.to_string(), "the model failed at a decoding step: the toy broke");
             assert!(model.sequences.is_empty());
         }
+    }
+}
+
+#[test]
+fn when_time_is_up_every_search_ends_with_what_it_has() {
+    let short = GenerationOptions { max_new_tokens: Some(40), max_time: Some(1e-9), ..Default::default() };
+    let beams = GenerationOptions { num_beams: Some(4), num_return_sequences: Some(4), ..short.clone() };
+    let groups = GenerationOptions { num_beam_groups: Some(2), diversity_penalty: Some(0.5), ..beams.clone() };
+    let contrastive = GenerationOptions { penalty_alpha: Some(0.5), top_k: Some(3), ..short.clone() };
+    for options in [short.clone(), beams, groups, contrastive] {
+        for output in generate(&mut Toy::new(1, 20), &[1, 2], options.clone()) {
+            assert_eq!((output.tokens.len(), output.finish_reason), (1, FinishReason::Interrupted), "{options:?}");
+        }
+        let long = GenerationOptions { max_time: Some(1e6), ..options };
+        assert!(generate(&mut Toy::new(1, 20), &[1, 2], long).iter().all(|output| output.tokens.len() == 40));
     }
 }
 

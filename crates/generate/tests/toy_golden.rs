@@ -73,6 +73,25 @@ fn contrastive_search_gives_the_tokens_of_transformers() {
 }
 
 #[test]
+fn biases_prompt_penalties_and_decaying_lengths_give_the_tokens_and_scores_of_transformers() {
+    assert_eq!(compare("bias"), 160);
+}
+
+#[test]
+fn classifier_free_guidance_gives_the_tokens_of_transformers_with_drafts_and_without() {
+    assert_eq!(compare("guidance"), 60);
+    for case in golden()["guidance"].as_array().unwrap() {
+        let mut options = options(case);
+        let mut generate = |lookup| {
+            options.prompt_lookup_num_tokens = lookup;
+            let mut model = Toy::new(number(case, "seed"), number(case, "vocab") as usize);
+            Generator::new(&options.resolve().unwrap()).generate(&mut model, &[ids(&case["prompt"])]).unwrap()
+        };
+        assert_eq!(generate(Some(5)), generate(None), "{case}");
+    }
+}
+
+#[test]
 fn processors_and_warpers_keep_what_transformers_keeps() {
     let golden = golden();
     let cases = golden["chain"].as_array().unwrap();
@@ -103,7 +122,7 @@ fn processors_and_warpers_keep_what_transformers_keeps() {
 fn the_same_prompts_in_one_batch_give_the_same_rows() {
     // Cases that share vocabulary and seed do not exist; so each case's prompt runs beside four others of its own.
     let golden = golden();
-    let searches = ["search", "groups", "contrastive"].map(|kind| golden[kind].as_array().unwrap());
+    let searches = ["search", "groups", "contrastive", "bias", "guidance"].map(|kind| golden[kind].as_array().unwrap());
     for case in searches.into_iter().flatten().step_by(7) {
         let vocab = number(case, "vocab");
         let resolved = options(case).resolve().unwrap();
