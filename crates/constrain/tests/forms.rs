@@ -23,8 +23,8 @@ impl Bench {
         Self { model, tokenizer, vocabulary }
     }
 
-    fn formed(&self, form: Form) -> Formed {
-        Formed::new(&form, &self.vocabulary).unwrap()
+    fn formed(&self, form: &Form) -> Formed {
+        Formed::new(form, &self.vocabulary).unwrap()
     }
 
     /// The texts of all outputs, and whether each ended by itself.
@@ -69,7 +69,7 @@ fn searches() -> Vec<GenerationOptions> {
 fn every_search_writes_one_of_the_choices() {
     let bench = Bench::new("qwen2-bias-tied");
     let choices = ["yes (1.5)", "no", "不知道。", "nothing at all\n"];
-    let form = bench.formed(Form::Choices(choices.map(str::to_owned).to_vec()));
+    let form = bench.formed(&Form::Choices(choices.map(str::to_owned).to_vec()));
     for options in searches() {
         for (text, ended) in bench.texts(&form, &options) {
             assert!(ended && choices.contains(&text.as_str()), "{text:?} under {options:?}");
@@ -80,7 +80,7 @@ fn every_search_writes_one_of_the_choices() {
 #[test]
 fn every_search_writes_what_the_regular_expression_matches() {
     let bench = Bench::new("llama-mha-untied");
-    let form = bench.formed(Form::Regex(r"[0-9]{4}-[01][0-9]( 年)?".to_owned()));
+    let form = bench.formed(&Form::Regex(r"[0-9]{4}-[01][0-9]( 年)?".to_owned()));
     for options in searches() {
         for (text, ended) in bench.texts(&form, &options) {
             let date = text.strip_suffix(" 年").unwrap_or(&text);
@@ -105,7 +105,7 @@ fn every_search_writes_json_of_the_schema() {
         "required": ["name", "kind", "sizes"],
         "additionalProperties": false
     });
-    let form = bench.formed(Form::JsonSchema(schema));
+    let form = bench.formed(&Form::JsonSchema(schema));
     let keys = ["name", "kind", "sizes", "good"];
     for options in searches() {
         for (text, ended) in bench.texts(&form, &options) {
@@ -124,7 +124,7 @@ fn every_search_writes_json_of_the_schema() {
 #[test]
 fn an_output_that_ends_at_the_limit_has_the_beginning_of_the_form() {
     let bench = Bench::new("qwen2-bias-tied");
-    let form = bench.formed(Form::Regex("ab{90}".to_owned()));
+    let form = bench.formed(&Form::Regex("ab{90}".to_owned()));
     let options = GenerationOptions { max_new_tokens: Some(5), ..Default::default() };
     let (text, ended) = bench.texts(&form, &options).remove(0);
     assert!(!ended && text.starts_with("ab") && text[1..].chars().all(|c| c == 'b'), "{text}");
@@ -185,7 +185,11 @@ fn the_bytes_of_a_sentencepiece_vocabulary_are_those_it_decodes_to() {
     let resolved = options.resolve().unwrap();
     let prompt = tokenizer.encode("Once upon a time", true).unwrap();
     let mut session = Session::new(&model);
-    let done = Generator::new(&resolved).constraint(&form).generate(&mut session, &[prompt.clone()]).unwrap().remove(0);
+    let done = Generator::new(&resolved)
+        .constraint(&form)
+        .generate(&mut session, std::slice::from_ref(&prompt))
+        .unwrap()
+        .remove(0);
     let start = tokenizer.decode(&prompt, true);
     for output in &done.outputs {
         let whole = tokenizer.decode(&[prompt.clone(), output.tokens.clone()].concat(), true);

@@ -273,7 +273,8 @@ impl GenerationOptions {
         let (mut without_meaning, mut known) = (Vec::new(), Map::new());
         for (key, value) in table {
             if let Some(&(name, default, _)) = idle(key) {
-                without_meaning.extend((!value.is_null() && value.to_string() != default).then_some(name));
+                let default: Value = serde_json::from_str(default).expect("defaults are written as JSON");
+                without_meaning.extend((!value.is_null() && *value != default).then_some(name));
                 continue;
             }
             if !PARAMETERS.contains(&key.as_str()) && !is_not_built(key) {

@@ -44,7 +44,10 @@ fn prompts(vocab_size: usize) -> Vec<Vec<u32>> {
 }
 
 fn tokens(completions: &[Completion]) -> Vec<Vec<Vec<u32>>> {
-    completions.iter().map(|done| done.outputs.iter().map(|output| output.tokens_with_eos()).collect()).collect()
+    completions
+        .iter()
+        .map(|done| done.outputs.iter().map(luthier_generate::Output::tokens_with_eos).collect())
+        .collect()
 }
 
 fn alone_and_together(folder: &Path) {
