@@ -1,5 +1,25 @@
 //! Decoding: one step loop, logits processors, and every search of transformers that needs one model.
 //!
+//! # Which transformers
+//!
+//! Everything is that of 4.46.3, whose outputs are the golden numbers of the tests. `beam_length: total` is the rule that 4.35 and before
+//! divide a beam's score by. What 4.57.1 does otherwise, by its source and by the same 128 calls:
+//!
+//! - Beam search with `early_stopping: false` holds the best beam that is still open against the worst finished one, where 4.46.3 takes
+//!   the best candidate of the step, ended ones among them. 8 of 120 lists of beams differ, and one best hypothesis.
+//! - Behind a finished beam stands `pad_token_id or eos_token_id`, so that a padding token of 0 becomes the end-of-sequence token. What is
+//!   returned here has no padding.
+//! - Diverse beams, contrastive search, DoLa and `force_words_ids` moved out of the library to code that is fetched; here the first two stay.
+//! - Prompt lookup drafts nothing that a processor forbids, and goes on looking where that leaves nothing. It changes speed alone.
+//! - A watermark comes behind all other processors; there is none here.
+//!
+//! Where 4.46.3 does what nobody can want, this crate does not follow: `encoder_repetition_penalty` counts for every beam instead of the first
+//! alone; an end-of-sequence token that is forbidden stays so when `exponential_decay_length_penalty` would make it not a number; guidance
+//! with beams, whose second text would be that of another beam, is an error; contrastive search never takes a forbidden token. A draw
+//! comes from a generator of this crate: the same distribution, other numbers.
+//!
+//! # How it works
+//!
 //! Parameters travel one way: [`GenerationOptions`] (what was typed, under transformers' names) are merged and resolved into
 //! [`Resolved`] (checked, every default written out). A [`Generator`] then feeds prompts to a [`StepModel`] and returns a
 //! [`Completion`] for each. Tokens equal those of transformers 4.46.3 `generate`, whatever else is in the batch.
@@ -9,7 +29,7 @@
 //! | `options`, `resolve`, `warning` | parameters: parsed, checked, without effect |
 //! | `chain`, `processor`, `warper` | what happens to the scores, in transformers' order |
 //! | `generator`, `job` | the step loop and one prompt in it |
-//! | `line`, `lookup` | greedy and sampling, and drafts that make them faster |
+//! | `line`, `lookup` | greedy and sampling, with guidance, and drafts that make them faster |
 //! | `groups`, `beam`, `hypotheses` | beam search, beam sampling and diverse beams |
 //! | `contrastive` | contrastive search |
 //! | `constraint` | output that must have a form |

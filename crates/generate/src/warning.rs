@@ -20,6 +20,28 @@ impl fmt::Display for Warning {
 }
 
 impl GenerationOptions {
+    /// The given parameters that have no effect on prompts of these lengths in tokens, whatever [`Self::warnings`] says of the others.
+    #[must_use]
+    pub fn warnings_for(&self, prompts: &[usize]) -> Vec<Warning> {
+        let shortest = prompts.iter().copied().min().unwrap_or(0);
+        let low = self.min_length.filter(|_| self.min_new_tokens.is_none()).unwrap_or(0);
+        let rules = [
+            (
+                "bos_token_id",
+                self.bos_token_id.is_some() && shortest > 0,
+                "it stands in for an empty prompt, and none is",
+            ),
+            (
+                "forced_bos_token_id",
+                self.forced_bos_token_id.is_some() && !prompts.iter().any(|&length| length <= 1),
+                "it follows a prompt of a single token, and none is",
+            ),
+            ("min_length", low > 0 && shortest >= low, "every prompt is that long already; set min_new_tokens"),
+        ];
+        let idle = rules.into_iter().filter(|&(_, idle, _)| idle);
+        idle.map(|(parameter, _, reason)| Warning { parameter, reason: reason.into() }).collect()
+    }
+
     /// The given parameters that have no effect in this combination, each once. A value that equals the default is not worth a word.
     #[must_use]
     pub fn warnings(&self) -> Vec<Warning> {

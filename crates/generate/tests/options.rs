@@ -235,6 +235,20 @@ fn parameters_without_effect_are_named_once_with_the_reason() {
 }
 
 #[test]
+fn parameters_without_effect_on_these_prompts_are_named_with_the_reason() {
+    let given =
+        table(json!({"bos_token_id": 1, "forced_bos_token_id": 2, "min_length": 4, "eos_token_id": 3})).unwrap();
+    let names = |lengths: &[usize]| -> Vec<&str> {
+        given.warnings_for(lengths).iter().map(|warning| warning.parameter).collect()
+    };
+    assert_eq!(names(&[4, 9]), ["bos_token_id", "forced_bos_token_id", "min_length"]);
+    assert_eq!(names(&[9, 3]), ["bos_token_id", "forced_bos_token_id"]);
+    assert_eq!(names(&[9, 1]), ["bos_token_id"]);
+    assert_eq!(names(&[0]), [""; 0]);
+    assert!(GenerationOptions::default().warnings_for(&[4]).is_empty());
+}
+
+#[test]
 fn parameters_that_act_or_equal_their_default_are_not_warned_about() {
     for given in [
         json!({"temperature": 1.0, "top_k": 50, "top_p": 1.0, "length_penalty": 1.0, "num_beam_groups": 1}),

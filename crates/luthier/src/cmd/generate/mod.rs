@@ -83,10 +83,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let opened = args.model.open()?;
     let merged = options(&args.options.0, &opened, args.chat || prompts::any_chat(&questions))?;
     let resolved = merged.resolve().map_err(Failure::input)?;
-    warn(&args.options.0, &merged);
     let formed = form.map(|form| form::over(&form, &opened)).transpose()?;
     let formed = formed.as_ref().map(|formed| formed as &dyn Constraint);
     let prompts = prompts::tokenise(questions, &opened)?;
+    warn(&args.options.0, &merged, &prompts);
     let to_text = opened.tokenizer().map(|tokenizer| |ids: &[u32]| tokenizer.decode(ids, true));
     let to_text = to_text.as_ref().map(|decode| decode as Decode<'_>);
     let completions = match opened.tokenizer() {
@@ -210,11 +210,17 @@ fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
 }
 
 /// Flags without effect are named once. What the model's folder gives may well have none and is not worth a word.
-fn warn(user: &GenerationOptions, merged: &GenerationOptions) {
+fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]) {
     let given = user.as_table();
     let is_given = |name: &str| given.contains_key(name) || user.without_meaning.contains(&name);
-    for warning in merged.warnings().iter().filter(|warning| is_given(warning.parameter)) {
-        eprintln!("warning: {warning}");
+    let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
+    let warnings = merged.warnings().into_iter().chain(merged.warnings_for(&lengths));
+    let mut named = Vec::new();
+    for warning in warnings.filter(|warning| is_given(warning.parameter)) {
+        if !named.contains(&warning.parameter) {
+            eprintln!("warning: {warning}");
+            named.push(warning.parameter);
+        }
     }
 }
 
