@@ -96,11 +96,15 @@ const FLAGS: [(&str, &[Flag]); 5] = [
         ],
     ),
     (
-        "Sampling (acts only with --do-sample)",
+        "Sampling (acts only with --do-sample; --top-k also with --penalty-alpha)",
         &[
             ("do-sample", Switch, "Draw tokens instead of taking the best"),
             ("temperature", Number, "Divides the scores; below 1 is bolder in its favourites, above 1 wilder"),
-            ("top-k", Count, "Keep the k best tokens; 0 keeps all; 50 when not given"),
+            (
+                "top-k",
+                Count,
+                "Keep the k best tokens; 0 keeps all; 50 when not given. With --penalty-alpha the candidates",
+            ),
             ("top-p", Number, "Keep the fewest best tokens whose probabilities add up to this"),
             ("min-p", Number, "Drop tokens less probable than this times the best"),
             ("typical-p", Number, "Keep tokens whose surprise is nearest to the entropy, up to this mass"),

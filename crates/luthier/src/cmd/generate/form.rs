@@ -17,7 +17,7 @@ pub(super) struct FormFlags {
     /// Text that this regular expression matches from beginning to end
     #[arg(long, value_name = "REGEX", allow_hyphen_values = true, group = "form")]
     regex: Option<String>,
-    /// One of these texts
+    /// One of these texts; several may follow the flag, and it may be repeated
     #[arg(long, value_name = "TEXT", num_args = 1.., group = "form")]
     choices: Vec<String>,
 }

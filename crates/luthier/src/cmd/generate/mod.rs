@@ -26,7 +26,7 @@ const DEFAULT_NEW_TOKENS: usize = 256;
 
 /// Continues prompts, or answers messages, with a model
 ///
-/// Every generation parameter of transformers has the flag of its name, with the meaning it has there: greedy decoding by default;
+/// The generation parameters of transformers have flags of their names, with the meaning they have there: greedy decoding by default;
 /// --do-sample draws (temperature, top-k and top-p act only then); --num-beams searches, --num-beam-groups for unlike texts;
 /// --penalty-alpha with --top-k is contrastive search; --prompt-lookup-num-tokens gives the same tokens faster where a text repeats
 /// itself. A flag that changes nothing in its company is named with the reason. generation_config.json of the model folder holds
