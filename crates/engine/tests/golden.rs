@@ -138,7 +138,7 @@ fn attention_is_torchs_for_packed_rows_and_for_a_prefix_that_rows_share() {
             let parent = segment["parent"].as_u64().map(|parent| rows(&list[parent as usize]));
             Segment { queries: rows(segment), keys: parent.into_iter().chain([rows(segment)]).collect() }
         });
-        let layout = Layout { positions: Vec::new(), segments: Arc::new(segments.collect()) };
+        let layout = Layout { positions: Vec::new(), segments: Arc::new(segments.collect()), text_lengths: None };
         let scale = case.json["scale"].as_f64().unwrap() as f32;
         let shape = AttentionShape { heads: 4, kv_heads: 2, head_size: 6, scale };
         case.check(&["q", "k", "v"], &[], |tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));

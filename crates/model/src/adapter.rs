@@ -5,7 +5,7 @@ mod config;
 use std::collections::HashSet;
 use std::path::Path;
 
-use luthier_engine::{LowRank, MatMul, Numbers, Param, ParamId};
+use luthier_engine::{Linear, LowRank, MatMul, Numbers, Param, ParamId, Params};
 
 use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::error::ModelError;
@@ -140,7 +140,8 @@ impl Model {
         mut fill: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, ModelError>,
     ) -> Result<Vec<(String, ParamId, LowRank)>, ModelError> {
         let mut terms = Vec::new();
-        for (path, linear) in self.decoder.linears_mut() {
+        for linear in self.decoder.linears_mut() {
+            let path = path(&self.params, linear);
             if !options.targets.contains(&path) {
                 continue;
             }
@@ -177,7 +178,7 @@ impl Model {
 
     fn check_targets(&mut self, targets: &Targets) -> Result<(), ModelError> {
         let Targets::Named(names) = targets else { return Ok(()) };
-        let paths: Vec<String> = self.decoder.linears_mut().map(|(path, _)| path).collect();
+        let paths: Vec<String> = self.decoder.linears_mut().map(|linear| path(&self.params, linear)).collect();
         match names.iter().find(|name| !paths.iter().any(|path| ends_with(path, name))) {
             None if names.is_empty() => Err(ModelError::Options("lora targets are empty".to_owned())),
             None => Ok(()),
@@ -194,7 +195,7 @@ impl Model {
 
     /// Takes the adapter off again: the model is the base model, all frozen.
     pub fn detach_adapter(&mut self) {
-        for (_, linear) in self.decoder.linears_mut() {
+        for linear in self.decoder.linears_mut() {
             linear.low_rank = None;
         }
         self.params.truncate(self.base_params);
@@ -209,7 +210,8 @@ impl Model {
 
     /// Whether these targets name just the maps that the adapter sits on.
     pub fn adapter_sits_on(&mut self, targets: &Targets) -> bool {
-        self.decoder.linears_mut().all(|(path, linear)| targets.contains(&path) == linear.low_rank.is_some())
+        let params = &self.params;
+        self.decoder.linears_mut().all(|linear| targets.contains(&path(params, linear)) == linear.low_rank.is_some())
     }
 
     /// The share of inputs that the attached adapter drops while training; at least 0, below 1.
@@ -220,7 +222,7 @@ impl Model {
         assert!((0.0..1.0).contains(&dropout), "dropout {dropout}");
         let Some(adapter) = &mut self.adapter else { return };
         adapter.options.dropout = dropout;
-        for (_, linear) in self.decoder.linears_mut() {
+        for linear in self.decoder.linears_mut() {
             if let Some(term) = &mut linear.low_rank {
                 term.dropout = dropout as f32;
             }
@@ -278,6 +280,12 @@ impl Targets {
             Self::Named(names) => names.iter().any(|name| ends_with(path, name)),
         }
     }
+}
+
+/// The path of a map's module: `model.layers.0.mlp.up_proj`.
+fn path(params: &Params, linear: &Linear) -> String {
+    let name = &params.get(linear.weight).name;
+    name.strip_suffix(".weight").expect("a map's weight is called so").to_owned()
 }
 
 /// Whether a module's path is that name or ends with it, whole parts only (PEFT `check_target_module_exists`).

@@ -8,6 +8,7 @@
 
 pub mod adapter;
 pub mod arch;
+mod blueprint;
 mod cache;
 pub mod checkpoint;
 pub mod config;
@@ -16,12 +17,13 @@ mod error;
 mod fields;
 mod init;
 mod model;
+pub mod rope;
 mod session;
 mod store;
 
 pub use adapter::{LoraOptions, Targets};
 pub use checkpoint::SaveDtype;
-pub use config::{Config, RopeScaling};
+pub use config::{Config, Sizes};
 pub use error::ModelError;
 pub use model::Model;
 pub use session::{Feed, SequenceId, Session};

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use luthier_engine::{Device, Layout, Numbers, ParamId, Params, Tape, Tensor, Var};
+use luthier_engine::{Device, Head, Layout, Numbers, Packed as PackedWeight, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
+use crate::blueprint::Blueprint;
 use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::config::Config;
-use crate::decoder::{Decoder, Packed};
+use crate::decoder::{Decoder, Packed, Role, Weight};
 use crate::error::ModelError;
 use crate::init::Stream;
 use crate::store::Store;
@@ -47,11 +48,18 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_as(dir: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
-        let mut model =
-            Self::open(dir, device, |tensors, name, stored, shape| match (store.packing(name, shape), shape) {
+        let mut model = Self::open(dir, device, |tensors, weight, stored| {
+            match (store.packing(weight.role), weight.shape) {
+                (Some(packing), &[_, rows]) if weight.transposed => {
+                    let mut packed = PackedWeight::with_capacity(packing, rows, weight.shape[0]);
+                    packed.push_rows(&transposed(&tensors.read(stored, weight.shape)?, weight.shape));
+                    Ok(Numbers::Packed(packed))
+                }
                 (Some(packing), &[rows, cols]) => tensors.pack(stored, [rows, cols], packing).map(Numbers::Packed),
-                _ => tensors.map_or_read(stored, shape),
-            })?;
+                _ if weight.transposed => read(tensors, weight, stored),
+                _ => tensors.map_or_read(stored, weight.shape),
+            }
+        })?;
         model.store = store;
         Ok(model)
     }
@@ -62,22 +70,23 @@ impl Model {
     /// # Errors
     /// As [`Model::load`].
     pub fn load_to_train(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::open(dir, device, |tensors, _, stored, shape| tensors.read(stored, shape).map(Numbers::Owned))
+        Self::open(dir, device, read)
     }
 
-    /// `numbers` gets the tensors, a parameter's name, its name in the files, and its shape.
+    /// `numbers` gets the tensors, a parameter that is wanted, and its name in the files.
     fn open(
         dir: &Path,
         device: &Device,
-        numbers: impl Fn(&Tensors, &str, &str, &[usize]) -> Result<Numbers, ModelError>,
+        numbers: impl Fn(&Tensors, &Weight<'_>, &str) -> Result<Numbers, ModelError>,
     ) -> Result<Self, ModelError> {
         let config = Config::read(dir)?;
         let tensors = Tensors::of_model(dir)?;
+        let names = StoredNames::find(&config.blueprint, &tensors);
         let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            Ok(tensor(device, shape, numbers(&tensors, name, stored_name(&tensors, name), shape)?))
+        let decoder = Decoder::build(&config, &mut params, |weight| {
+            Ok(tensor(device, &weight.in_memory(), numbers(&tensors, weight, &names.of(weight.name))?))
         })?;
-        check_leftovers(&tensors, &params, dir)?;
+        names.check_leftovers(&config.blueprint, &tensors, &params, dir)?;
         let model = Self::of(config, params, decoder, device);
         let generation_config = read_generation_config(dir)?;
         Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), ..model })
@@ -92,14 +101,14 @@ impl Model {
         check_weight_count(&config, path)?;
         let deviation = f64::from(config.initializer_range);
         let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            let count = shape.iter().product();
-            let data = match name {
-                _ if name.ends_with("norm.weight") => vec![1.0; count],
-                _ if name.ends_with(".bias") => vec![0.0; count],
-                _ => Stream::new(seed, name).normals(count, deviation),
+        let decoder = Decoder::build(&config, &mut params, |weight| {
+            let count = weight.shape.iter().product();
+            let data = match weight.role {
+                Role::Norm { fresh } => vec![fresh; count],
+                Role::Bias => vec![0.0; count],
+                Role::Table | Role::Positions | Role::Matrix => Stream::new(seed, weight.name).normals(count, deviation),
             };
-            Ok(tensor(device, shape, Numbers::Owned(data)))
+            Ok(tensor(device, &weight.in_memory(), Numbers::Owned(data)))
         })?;
         Ok(Self::of(config, params, decoder, device))
     }
@@ -111,10 +120,11 @@ impl Model {
     pub fn of_shape(config: Config, path: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
         check_weight_count(&config, path)?;
         let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |name, shape| {
+        let decoder = Decoder::build(&config, &mut params, |weight| {
+            let shape = weight.in_memory();
             let cols = shape.last().copied().unwrap_or(1);
             let rows = shape.iter().product::<usize>() / cols;
-            Ok(tensor(device, shape, Numbers::Absent { rows, cols, packing: store.packing(name, shape) }))
+            Ok(tensor(device, &shape, Numbers::Absent { rows, cols, packing: store.packing(weight.role) }))
         })?;
         Ok(Self { store, ..Self::of(config, params, decoder, device) })
     }
@@ -139,9 +149,9 @@ impl Model {
         &self.device
     }
 
-    /// The output head `[V, C]`, for [`Tape::head_loss`].
-    pub fn head(&self) -> ParamId {
-        self.decoder.head
+    /// The output head, for [`Tape::head_loss`].
+    pub fn head(&self) -> &Head {
+        &self.decoder.head
     }
 
     /// How its frozen weights are held.
@@ -161,7 +171,8 @@ impl Model {
     /// tokens: N ids, packed as `layout` says -> hidden states `[n, C]` of the wanted rows (all when `None`).
     ///
     /// # Errors
-    /// When a token is not in the vocabulary. Positions beyond `max_position_embeddings` are the caller's decision.
+    /// When a token is not in the vocabulary, or a place beyond those that the model has learnt. Positions beyond
+    /// `max_position_embeddings` of other models are the caller's decision.
     pub fn forward(
         &self,
         tape: &mut Tape<'_>,
@@ -170,6 +181,7 @@ impl Model {
         wanted: Option<&[u32]>,
     ) -> Result<Var, ModelError> {
         self.check_tokens(tokens)?;
+        self.check_length(layout.positions.iter().max().map_or(0, |last| *last as usize + 1))?;
         Ok(self.decoder.forward(tape, tokens, layout, &mut Packed, wanted))
     }
 
@@ -200,6 +212,16 @@ impl Model {
             Some(id) => Err(ModelError::Input(format!(
                 "token {id} is not in the model's vocabulary of {vocabulary}; the tokenizer belongs to another model"
             ))),
+        }
+    }
+
+    /// Whether a text of so many tokens has all its places learnt.
+    pub(crate) fn check_length(&self, length: usize) -> Result<(), ModelError> {
+        match self.config.most_positions() {
+            Some(most) if length > most => Err(ModelError::Input(format!(
+                "a text of {length} tokens is longer than the {most} places that the model has learnt; shorten it"
+            ))),
+            _ => Ok(()),
         }
     }
 
@@ -254,42 +276,76 @@ impl Model {
     }
 }
 
-/// The name a weight has in the files: those of a model saved without its head have no `model.` in front.
-fn stored_name<'a>(tensors: &Tensors, name: &'a str) -> &'a str {
-    match name.strip_prefix("model.") {
-        Some(bare) if !tensors.contains(name) && tensors.contains(bare) => bare,
-        _ => name,
+/// The names that weights have in the files: what stands in front may differ from what we write.
+struct StoredNames {
+    ours: &'static str,
+    theirs: &'static str,
+}
+
+impl StoredNames {
+    /// The way of naming under which the files hold the embedding.
+    fn find(plan: &Blueprint, tensors: &Tensors) -> Self {
+        let embedding = &plan.embedding.name;
+        let holds = |prefix: &&&str| tensors.contains(&format!("{prefix}{embedding}.weight"));
+        let theirs = plan.prefixes.iter().find(holds).unwrap_or(&plan.prefixes[0]);
+        Self { ours: plan.prefixes[0], theirs }
+    }
+
+    fn of(&self, name: &str) -> String {
+        match name.strip_prefix(self.ours) {
+            Some(bare) => format!("{}{bare}", self.theirs),
+            // The head stands outside; around the parts of a model that sees it may have something in front too.
+            None => format!("{}{name}", self.theirs.strip_suffix(self.ours).unwrap_or("")),
+        }
+    }
+
+    /// Refuses files with blocks or biases that the configuration does not know: the model would run without them.
+    fn check_leftovers(
+        &self,
+        plan: &Blueprint,
+        tensors: &Tensors,
+        params: &Params,
+        dir: &Path,
+    ) -> Result<(), ModelError> {
+        // `layers.` of `layers.0.mlp.up_proj`.
+        let blocks = plan.blocks.first().map_or("", |block| block.attention.output.name.as_str());
+        let blocks = blocks.split_inclusive('.').take_while(|part| *part != "0.").collect::<String>();
+        for name in tensors.names() {
+            let Some(bare) = name.strip_prefix(self.theirs) else { continue };
+            let matters = bare.starts_with(&blocks) && !plan.ignored.iter().any(|ending| bare.ends_with(ending));
+            if matters && params.find(&format!("{}{bare}", self.ours)).is_none() {
+                let path = dir.join("config.json");
+                let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");
+                return Err(ModelError::Config { path, why });
+            }
+        }
+        Ok(())
     }
 }
 
-/// Refuses files with blocks or biases that the configuration does not know: the model would run without them.
-fn check_leftovers(tensors: &Tensors, params: &Params, dir: &Path) -> Result<(), ModelError> {
-    for name in tensors.names() {
-        let bare = name.strip_prefix("model.").unwrap_or(name);
-        // Old files carry the rotary frequencies, which follow from the configuration.
-        let matters = bare.starts_with("layers.") && !bare.ends_with("rotary_emb.inv_freq");
-        if matters && params.find(&format!("model.{bare}")).is_none() {
-            let path = dir.join("config.json");
-            let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");
-            return Err(ModelError::Config { path, why });
+/// The numbers of a parameter in memory of their own.
+fn read(tensors: &Tensors, weight: &Weight<'_>, stored: &str) -> Result<Numbers, ModelError> {
+    let numbers = tensors.read(stored, weight.shape)?;
+    Ok(Numbers::Owned(if weight.transposed { transposed(&numbers, weight.shape) } else { numbers }))
+}
+
+/// Rows and columns of a matrix changed about.
+fn transposed(numbers: &[f32], shape: &[usize]) -> Vec<f32> {
+    let &[rows, cols] = shape else { unreachable!("only matrices are stored the other way round") };
+    let mut turned = vec![0.0; numbers.len()];
+    for (row, line) in numbers.chunks_exact(cols.max(1)).enumerate() {
+        for (col, number) in line.iter().enumerate() {
+            turned[col * rows + row] = *number;
         }
     }
-    Ok(())
+    turned
 }
 
 /// 256 GiB of f32: beyond it a size in the configuration is a slip.
 const MOST_WEIGHTS: usize = 1 << 36;
 
 fn check_weight_count(config: &Config, path: &Path) -> Result<(), ModelError> {
-    let (c, f) = (config.hidden_size, config.intermediate_size);
-    let block = [config.query_width(), config.key_width(), f].into_iter().try_fold(0usize, |sum, width| {
-        // q and o, k and v; gate, up and down count as two, which is close enough for a bound.
-        sum.checked_add(width.checked_mul(c)?.checked_mul(2)?)
-    });
-    let count = block
-        .and_then(|block| block.checked_mul(config.num_hidden_layers))
-        .and_then(|blocks| blocks.checked_add(config.vocab_size.checked_mul(c)?));
-    match count {
+    match config.blueprint.weights(&config.sizes) {
         Some(count) if count <= MOST_WEIGHTS => Ok(()),
         _ => Err(ModelError::config(path, "its sizes multiply to more than 64 billion weights; is a size mistyped?")),
     }

@@ -1,5 +1,6 @@
 //! Decoding with a key-value cache: several sequences step together, one pass over the weights.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ struct Pass {
     tokens: Vec<u32>,
     positions: Vec<u32>,
     segments: Vec<Segment>,
+    /// Tokens of the whole text of each segment.
+    text_lengths: Vec<usize>,
     /// Where each token's keys and values go in the cache.
     rows: Vec<u32>,
     /// The tokens whose logits are asked for.
@@ -38,12 +41,13 @@ struct Pass {
 }
 
 impl Pass {
-    fn add(&mut self, cache: &mut KvCache, sequence: usize, tokens: &[u32]) {
+    fn add(&mut self, cache: &mut KvCache, sequence: usize, tokens: &[u32], text_length: usize) {
         let (start, first) = (cache.length(sequence), self.tokens.len());
         self.tokens.extend(tokens);
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
         self.rows.extend(cache.extend(sequence, tokens));
         self.segments.push(Segment { queries: first..self.tokens.len(), keys: cache.rows(sequence) });
+        self.text_lengths.push(text_length);
     }
 }
 
@@ -91,29 +95,53 @@ impl<'m> Session<'m> {
     /// prompts go through in passes of at most [`PASS`] tokens, which bounds memory.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary, a feed is empty, or a sequence is named twice or is not there. Then no
-    /// sequence has changed.
+    /// When a token is not in the vocabulary, a feed is empty, a sequence is named twice or is not there, or becomes longer than
+    /// the places that the model has learnt. Then no sequence has changed.
     pub fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
         self.check(feeds)?;
         for feed in feeds {
             self.model.check_tokens(feed.tokens)?;
+            self.model.check_length(self.cache.length(feed.sequence.0) + feed.tokens.len())?;
         }
         let mut logits = Vec::with_capacity(feeds.len() * self.model.config.vocab_size);
         let mut pass = Pass::default();
         for feed in feeds {
-            let mut rest = &feed.tokens[self.cache.share_prefix(feed.sequence.0, feed.tokens)..];
+            let sequence = feed.sequence.0;
+            let tokens = self.to_compute(sequence, feed.tokens);
+            let text_length = self.cache.length(sequence) + tokens.len();
+            let mut rest = &tokens[self.share_prefix(sequence, &tokens)..];
             while !rest.is_empty() {
                 if pass.tokens.len() == PASS {
                     self.run(std::mem::take(&mut pass), &mut logits);
                 }
                 let (piece, after) = rest.split_at(rest.len().min(PASS - pass.tokens.len()));
-                pass.add(&mut self.cache, feed.sequence.0, piece);
+                pass.add(&mut self.cache, sequence, piece, text_length);
                 rest = after;
             }
             pass.wanted.push(pass.tokens.len() as u32 - 1);
         }
         self.run(pass, &mut logits);
         Ok(logits)
+    }
+
+    /// The new tokens of a sequence; all of its tokens, and its cache empty, where its keys turn otherwise from now on.
+    fn to_compute<'t>(&mut self, sequence: usize, new: &'t [u32]) -> Cow<'t, [u32]> {
+        let old = self.cache.length(sequence);
+        let passes = |at: usize| old > 0 && old <= at && old + new.len() > at;
+        if !self.model.config.rope_starts_over_at().is_some_and(passes) {
+            return Cow::Borrowed(new);
+        }
+        let mut all = self.cache.clear(sequence);
+        all.extend(new);
+        Cow::Owned(all)
+    }
+
+    /// Keys that depend on the length of their text are not shared with another one.
+    fn share_prefix(&mut self, sequence: usize, tokens: &[u32]) -> usize {
+        match self.model.config.rope_turns_at() {
+            Some(_) => 0,
+            None => self.cache.share_prefix(sequence, tokens),
+        }
     }
 
     /// Computes the keys and values of a pass, and appends the logits of its wanted tokens.
@@ -130,7 +158,11 @@ impl<'m> Session<'m> {
     }
 
     fn compute(&mut self, pass: Pass, logits: &mut Vec<f32>) {
-        let layout = Layout { positions: pass.positions, segments: Arc::new(pass.segments) };
+        let layout = Layout {
+            positions: pass.positions,
+            segments: Arc::new(pass.segments),
+            text_lengths: Some(Arc::new(pass.text_lengths)),
+        };
         let mut tape = Tape::inference(self.model.device(), &self.model.params);
         let mut store = CachedPass { cache: &mut self.cache, rows: pass.rows };
         let hidden = self.model.decoder.forward(&mut tape, &pass.tokens, &layout, &mut store, Some(&pass.wanted));

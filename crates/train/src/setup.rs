@@ -78,7 +78,7 @@ pub fn set_up(
     setup.prepared.check(&options)?;
     if !Tuned::of(recipe, folder).dir().exists() {
         let (weights, rows) = (setup.model.device().memory().current, setup.training_rows());
-        setup.memory = Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &rows), weights)?);
+        setup.memory = Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &setup.model.config, &rows), weights)?);
     }
     folder.claim(setup.manifest(recipe, trainable, &hash_of(&data)))?;
     Ok(setup)

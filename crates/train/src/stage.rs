@@ -56,7 +56,7 @@ pub fn train_stage(
     setup.make_trainable(recipe)?;
     let (rows, held_out) = (setup.training_rows(), setup.held_out_rows());
     let run = Run {
-        task: Task::of(recipe, &rows),
+        task: Task::of(recipe, &setup.model.config, &rows),
         held_out: &held_out,
         dir: folder.dir(),
         training_hash: &setup.training_hash,

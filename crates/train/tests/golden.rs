@@ -62,7 +62,7 @@ fn options(args: &Value) -> Train {
 fn run(model: &mut Model, rows: &[TrainingRow], options: &Train) -> Vec<StepMetrics> {
     let dir = tempfile::tempdir().unwrap();
     let mut steps = Steps::default();
-    let task = Task { options, rows, seed: 1, shuffle: None };
+    let task = Task { options, rows, seed: 1, shuffle: None, share: true };
     let run = Run { task, held_out: &[], dir: dir.path(), training_hash: "golden", passing: None };
     train(model, &run, &mut steps).unwrap();
     steps.0

@@ -20,6 +20,9 @@ pub struct Layout {
     pub positions: Vec<u32>,
     /// Which keys the queries see: key rows lie in the pass itself, or in a cache.
     pub segments: Arc<Vec<Segment>>,
+    /// Tokens of the text that each segment belongs to, where that goes on behind it; none where every segment ends its text.
+    /// Rotary positions of some models depend on it.
+    pub text_lengths: Option<Arc<Vec<usize>>>,
 }
 
 impl Layout {
@@ -36,6 +39,14 @@ impl Layout {
         }
         layout.segments = Arc::new(segments);
         layout
+    }
+
+    /// Tokens of the text that a segment belongs to.
+    pub fn text_length(&self, segment: usize) -> usize {
+        match &self.text_lengths {
+            Some(lengths) => lengths[segment],
+            None => self.segments[segment].queries.clone().map(|row| self.positions[row] as usize + 1).max().unwrap_or(0),
+        }
     }
 
     /// N: the tokens of the pass.

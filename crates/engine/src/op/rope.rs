@@ -15,17 +15,26 @@ impl RopeTable {
     /// The table for these positions and frequencies (radians a position, D/2 of them); both are multiplied by
     /// `attention_factor` (1 but for some scalings). Angles are formed in f32, as transformers forms them.
     pub fn new(device: &Device, positions: &[u32], frequencies: &[f32], attention_factor: f32) -> Self {
-        let half = frequencies.len();
-        let mut table = vec![0.0; positions.len() * 2 * half];
-        for (row, &position) in table.chunks_exact_mut(2 * half).zip(positions) {
-            let (cos, sin) = row.split_at_mut(half);
-            for i in 0..half {
-                let angle = position as f32 * frequencies[i];
-                cos[i] = angle.cos() * attention_factor;
-                sin[i] = angle.sin() * attention_factor;
+        Self::of_parts(device, std::iter::once((positions, frequencies, attention_factor)))
+    }
+
+    /// The same for positions one part after another, each with its own frequencies (as many) and factor.
+    pub fn of_parts<'p, F: AsRef<[f32]>>(
+        device: &Device,
+        parts: impl IntoIterator<Item = (&'p [u32], F, f32)>,
+    ) -> Self {
+        let (mut table, mut rows, mut width) = (Vec::new(), 0, 0);
+        for (positions, frequencies, attention_factor) in parts {
+            let frequencies = frequencies.as_ref();
+            width = 2 * frequencies.len();
+            rows += positions.len();
+            for &position in positions {
+                let angles = frequencies.iter().map(|frequency| position as f32 * frequency);
+                table.extend(angles.clone().map(|angle| angle.cos() * attention_factor));
+                table.extend(angles.map(|angle| angle.sin() * attention_factor));
             }
         }
-        Self(Arc::new(Tensor::from_slice(device, positions.len(), 2 * half, &table)))
+        Self(Arc::new(Tensor::from_slice(device, rows, width, &table)))
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let recipe = Recipe::read(&args.recipe).map_err(Failure::input)?.resolve();
     let (config, rows, notes) = inputs(&recipe)?;
-    let task = Task::of(&recipe, &rows);
+    let task = Task::of(&recipe, &config, &rows);
     let base = luthier_train::Base { config: &config, store: recipe.model.store.into() };
     let process = resident_bytes();
     let before_training = peak_memory_bytes();

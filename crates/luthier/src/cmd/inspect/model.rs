@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use luthier_model::checkpoint::Tensors;
-use luthier_model::{Config, RopeScaling};
+use luthier_model::Config;
 use luthier_text::{SpecialToken, Template, TextError, Tokenizer};
 use serde_json::{Value, json};
 
@@ -44,24 +44,12 @@ fn add_shape(facts: &mut Facts, config: &Config, tensors: &Tensors) {
     facts.add("head_dim", config.head_dim);
     facts.add("vocabulary", config.vocab_size);
     facts.add("context", config.max_position_embeddings);
-    facts.add("rope", rope(config));
+    facts.add("rope", config.rope().map(ToString::to_string));
     facts.add("tied_head", config.tie_word_embeddings);
-    facts.add("qkv_bias", config.qkv_bias);
     facts.add("stored_as", tensors.stored_dtype().torch_name());
     facts.add("memory_in_f32_bytes", parameters * 4);
     let cache = 2 * config.num_hidden_layers * config.key_width() * 4;
     facts.add("key_value_cache", format!("{:.1} kB a token", cache as f64 / 1e3));
-}
-
-fn rope(config: &Config) -> String {
-    let theta = config.rope_theta;
-    match config.rope_scaling {
-        RopeScaling::None => format!("theta {theta}"),
-        RopeScaling::Linear { factor } => format!("theta {theta}, linear scaling by {factor}"),
-        RopeScaling::Llama3 { factor, original_max_position_embeddings: original, .. } => {
-            format!("theta {theta}, llama3 scaling by {factor} from a context of {original}")
-        }
-    }
 }
 
 fn add_text(facts: &mut Facts, dir: &Path, config: &Config, tokenizer: &Tokenizer, json: bool) -> Result<(), Failure> {
