@@ -1,11 +1,12 @@
 //! LoRA adapters (arXiv 2106.09685; rank-stabilised: 2312.03732): attach, load and save as PEFT does, merge.
 
 mod config;
+mod tables;
 
 use std::collections::HashSet;
 use std::path::Path;
 
-use luthier_engine::{Linear, LowRank, MatMul, Numbers, Param, ParamId, Params};
+use luthier_engine::{Linear, LowRank, MatMul, Numbers, Param, ParamId, Params, Tensor};
 
 use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::error::ModelError;
@@ -28,6 +29,8 @@ pub struct LoraOptions {
     pub rslora: bool,
     /// Which maps get one.
     pub targets: Targets,
+    /// Embedding or head, by the names of their modules (`embed_tokens`, `lm_head`): trained whole and saved with the adapter.
+    pub modules_to_save: Vec<String>,
 }
 
 /// Which linear maps of the blocks an adapter sits on.
@@ -52,6 +55,8 @@ pub(crate) struct Adapter {
     options: LoraOptions,
     /// Module path, weight, and the term.
     terms: Vec<(String, ParamId, LowRank)>,
+    /// Embedding and head that were changed for the adapter's, and what stood there before.
+    replaced: Vec<(ParamId, Tensor)>,
 }
 
 impl Model {
@@ -105,6 +110,10 @@ impl Model {
                 other => other,
             })
         })?;
+        if let Err(error) = self.load_tables(&tensors, &weights, &mut used) {
+            self.detach_adapter();
+            return Err(error);
+        }
         if let Some(left) = tensors.names().find(|name| !used.contains(*name)) {
             self.detach_adapter();
             let why = format!("tensor \"{left}\" has no place: target_modules of this model do not ask for it");
@@ -123,8 +132,9 @@ impl Model {
         }
         match self.add_terms(options, fill) {
             Ok(terms) => {
-                self.params.set_trainable(|name| name.contains(".lora_"));
-                self.adapter = Some(Adapter { options: options.clone(), terms });
+                let tables = self.tables_of(&options.modules_to_save);
+                self.params.set_trainable(|name| name.contains(".lora_") || tables.iter().any(|table| table == name));
+                self.adapter = Some(Adapter { options: options.clone(), terms, replaced: Vec::new() });
                 Ok(())
             }
             Err(error) => {
@@ -171,6 +181,7 @@ impl Model {
         } else if !(0.0..1.0).contains(dropout) {
             format!("lora dropout must be at least 0 and below 1; it is {dropout}")
         } else {
+            self.check_tables(&options.modules_to_save)?;
             return self.check_targets(&options.targets);
         };
         Err(ModelError::Options(wrong))
@@ -200,7 +211,8 @@ impl Model {
         }
         self.params.truncate(self.base_params);
         self.params.set_trainable(|_| false);
-        self.adapter = None;
+        let replaced = self.adapter.take().map(|adapter| adapter.replaced).unwrap_or_default();
+        self.put_tables_back(replaced);
     }
 
     /// How the attached adapter is made.
@@ -243,6 +255,7 @@ impl Model {
     /// When the weights are packed: their sum would be rounded once more.
     pub fn merge_adapter(&mut self) -> Result<(), ModelError> {
         self.refuse_packed("merged with its adapter: the sums would be rounded again")?;
+        // Embedding and head stay as the adapter has them.
         let Some(adapter) = self.adapter.take() else { return Ok(()) };
         for (_, weight, term) in &adapter.terms {
             let (a, b) = (self.params.get(term.a).tensor.clone(), self.params.get(term.b).tensor.clone());
@@ -262,11 +275,11 @@ impl Model {
         let Some(adapter) = &self.adapter else {
             return Err(ModelError::Options("there is no adapter to save".to_owned()));
         };
-        let tensors = self.params.iter().skip(self.base_params).map(|(_, param)| {
-            (
-                format!("{PREFIX}{}", param.name),
-                Saved { shape: param.shape.clone(), dtype: SaveDtype::F32, tensor: &param.tensor },
-            )
+        let saved = |name: &str, param: &'_ Param| (format!("{PREFIX}{name}"), param.shape.clone());
+        let terms = self.params.iter().skip(self.base_params).map(|(_, param)| (saved(&param.name, param), param));
+        let tables = self.tables_to_save().into_iter().map(|(name, param)| (saved(&name, param), param));
+        let tensors = terms.chain(tables).map(|((name, shape), param)| {
+            (name, Saved { shape, dtype: SaveDtype::F32, tensor: &param.tensor })
         });
         checkpoint::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
         write_json(&dir.join(config::FILE), &adapter.config(base))

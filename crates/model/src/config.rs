@@ -114,6 +114,15 @@ impl Config {
         Ok(config)
     }
 
+    /// The same with so many rows of embedding and head, if it has fewer.
+    pub(crate) fn with_vocabulary(mut self, rows: usize) -> Self {
+        if rows > self.sizes.vocab_size {
+            self.sizes.vocab_size = rows;
+            self.json.insert("vocab_size".to_owned(), rows.into());
+        }
+        self
+    }
+
     /// Whether queries and keys are turned otherwise in texts longer than this.
     pub fn rope_turns_at(&self) -> Option<usize> {
         self.blueprint.ropes.iter().filter_map(Rope::turns_at).min()

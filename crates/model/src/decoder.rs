@@ -120,6 +120,11 @@ impl Decoder {
         }
     }
 
+    /// The embedding `[V, E]`.
+    pub(crate) fn embedding(&self) -> ParamId {
+        self.embedding.table
+    }
+
     /// Every linear map of the blocks with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
         self.blocks.iter_mut().flat_map(|block| block.attention.linears_mut().into_iter().chain(block.mlp.linears_mut()))

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use luthier_engine::{Device, Head, Layout, Numbers, Packed as PackedWeight, Params, Tape, Tensor, Var};
+use luthier_engine::{Device, Head, Layout, Numbers, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
-use crate::blueprint::Blueprint;
-use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
+use crate::checkpoint::{self, SaveDtype, Saved};
 use crate::config::Config;
-use crate::decoder::{Decoder, Packed, Role, Weight};
+use crate::decoder::{Decoder, Packed, Role};
 use crate::error::ModelError;
 use crate::init::Stream;
+use crate::open::Opening;
 use crate::store::Store;
 
 /// A decoder with its weights.
@@ -25,7 +25,9 @@ pub struct Model {
     pub generation_config: Option<Map<String, Value>>,
     /// The type its weights were stored in.
     pub stored_dtype: SaveDtype,
-    pub(crate) store: Store,
+    pub(crate) opening: Opening,
+    /// V of the files.
+    pub(crate) stored_vocabulary: usize,
     pub(crate) decoder: Decoder,
     pub(crate) device: Device,
     pub(crate) adapter: Option<Adapter>,
@@ -33,65 +35,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a folder that transformers' `save_pretrained` wrote; all weights frozen. Those that lie in the files as f32
-    /// are used where they are.
-    ///
-    /// # Errors
-    /// Naming the file and the field or tensor that is wrong.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::load_as(dir, device, Store::F32)
-    }
-
-    /// As [`Model::load`], with the weights held as `store` says. They are packed as they are read, one after another, so the
-    /// model is never in memory as f32.
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn load_as(dir: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
-        let mut model = Self::open(dir, device, |tensors, weight, stored| {
-            match (store.packing(weight.role), weight.shape) {
-                (Some(packing), &[_, rows]) if weight.transposed => {
-                    let mut packed = PackedWeight::with_capacity(packing, rows, weight.shape[0]);
-                    packed.push_rows(&transposed(&tensors.read(stored, weight.shape)?, weight.shape));
-                    Ok(Numbers::Packed(packed))
-                }
-                (Some(packing), &[rows, cols]) => tensors.pack(stored, [rows, cols], packing).map(Numbers::Packed),
-                _ if weight.transposed => read(tensors, weight, stored),
-                _ => tensors.map_or_read(stored, weight.shape),
-            }
-        })?;
-        model.store = store;
-        Ok(model)
-    }
-
-    /// As [`Model::load`] for weights that will be trained: all are read into memory of their own at once. (Mapped ones
-    /// would be copied at the first update, and their pages stay beside the copies.)
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn load_to_train(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::open(dir, device, read)
-    }
-
-    /// `numbers` gets the tensors, a parameter that is wanted, and its name in the files.
-    fn open(
-        dir: &Path,
-        device: &Device,
-        numbers: impl Fn(&Tensors, &Weight<'_>, &str) -> Result<Numbers, ModelError>,
-    ) -> Result<Self, ModelError> {
-        let config = Config::read(dir)?;
-        let tensors = Tensors::of_model(dir)?;
-        let names = StoredNames::find(&config.blueprint, &tensors);
-        let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |weight| {
-            Ok(tensor(device, &weight.in_memory(), numbers(&tensors, weight, &names.of(weight.name))?))
-        })?;
-        names.check_leftovers(&config.blueprint, &tensors, &params, dir)?;
-        let model = Self::of(config, params, decoder, device);
-        let generation_config = read_generation_config(dir)?;
-        Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), ..model })
-    }
-
     /// A model with fresh weights: normal with the configuration's `initializer_range`, norms 1, biases 0.
     ///
     /// # Errors
@@ -117,24 +60,27 @@ impl Model {
     ///
     /// # Errors
     /// When the configuration, which `path` names, asks for more weights than any machine holds.
-    pub fn of_shape(config: Config, path: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
+    pub fn of_shape(config: Config, path: &Path, device: &Device, opening: Opening) -> Result<Self, ModelError> {
         check_weight_count(&config, path)?;
+        let stored_vocabulary = config.vocab_size;
+        let config = config.with_vocabulary(opening.vocabulary);
         let mut params = Params::default();
         let decoder = Decoder::build(&config, &mut params, |weight| {
             let shape = weight.in_memory();
             let cols = shape.last().copied().unwrap_or(1);
             let rows = shape.iter().product::<usize>() / cols;
-            Ok(tensor(device, &shape, Numbers::Absent { rows, cols, packing: store.packing(weight.role) }))
+            Ok(tensor(device, &shape, Numbers::Absent { rows, cols, packing: opening.packing(weight.role) }))
         })?;
-        Ok(Self { store, ..Self::of(config, params, decoder, device) })
+        Ok(Self { opening, stored_vocabulary, ..Self::of(config, params, decoder, device) })
     }
 
     /// A base model, nothing attached.
-    fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
+    pub(crate) fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
         Self {
             generation_config: None,
             stored_dtype: SaveDtype::F32,
-            store: Store::F32,
+            opening: Opening::default(),
+            stored_vocabulary: config.vocab_size,
             base_params: params.len(),
             config,
             params,
@@ -154,9 +100,9 @@ impl Model {
         &self.decoder.head
     }
 
-    /// How its frozen weights are held.
-    pub fn store(&self) -> Store {
-        self.store
+    /// How it was opened.
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Marks every weight as trained: full fine-tuning. [`Model::load_to_train`] opens a model for it.
@@ -164,7 +110,7 @@ impl Model {
     /// # Panics
     /// If the weights are packed: the recipe's check refuses that before.
     pub fn train_everything(&mut self) {
-        assert_eq!(self.store, Store::F32, "packed weights cannot be trained");
+        assert_eq!(self.opening.store, Store::F32, "packed weights cannot be trained");
         self.params.set_trainable(|_| true);
     }
 
@@ -254,10 +200,10 @@ impl Model {
 
     /// What is made from packed weights is not what would be made from the model they stand for.
     pub(crate) fn refuse_packed(&self, cannot_be: &str) -> Result<(), ModelError> {
-        if self.store == Store::F32 {
+        if self.opening.store == Store::F32 {
             return Ok(());
         }
-        let store = self.store;
+        let store = self.opening.store;
         Err(ModelError::Options(format!("a model held as {store} cannot be {cannot_be}; open it as f32")))
     }
 
@@ -274,71 +220,6 @@ impl Model {
         }
         Ok(())
     }
-}
-
-/// The names that weights have in the files: what stands in front may differ from what we write.
-struct StoredNames {
-    ours: &'static str,
-    theirs: &'static str,
-}
-
-impl StoredNames {
-    /// The way of naming under which the files hold the embedding.
-    fn find(plan: &Blueprint, tensors: &Tensors) -> Self {
-        let embedding = &plan.embedding.name;
-        let holds = |prefix: &&&str| tensors.contains(&format!("{prefix}{embedding}.weight"));
-        let theirs = plan.prefixes.iter().find(holds).unwrap_or(&plan.prefixes[0]);
-        Self { ours: plan.prefixes[0], theirs }
-    }
-
-    fn of(&self, name: &str) -> String {
-        match name.strip_prefix(self.ours) {
-            Some(bare) => format!("{}{bare}", self.theirs),
-            // The head stands outside; around the parts of a model that sees it may have something in front too.
-            None => format!("{}{name}", self.theirs.strip_suffix(self.ours).unwrap_or("")),
-        }
-    }
-
-    /// Refuses files with blocks or biases that the configuration does not know: the model would run without them.
-    fn check_leftovers(
-        &self,
-        plan: &Blueprint,
-        tensors: &Tensors,
-        params: &Params,
-        dir: &Path,
-    ) -> Result<(), ModelError> {
-        // `layers.` of `layers.0.mlp.up_proj`.
-        let blocks = plan.blocks.first().map_or("", |block| block.attention.output.name.as_str());
-        let blocks = blocks.split_inclusive('.').take_while(|part| *part != "0.").collect::<String>();
-        for name in tensors.names() {
-            let Some(bare) = name.strip_prefix(self.theirs) else { continue };
-            let matters = bare.starts_with(&blocks) && !plan.ignored.iter().any(|ending| bare.ends_with(ending));
-            if matters && params.find(&format!("{}{bare}", self.ours)).is_none() {
-                let path = dir.join("config.json");
-                let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");
-                return Err(ModelError::Config { path, why });
-            }
-        }
-        Ok(())
-    }
-}
-
-/// The numbers of a parameter in memory of their own.
-fn read(tensors: &Tensors, weight: &Weight<'_>, stored: &str) -> Result<Numbers, ModelError> {
-    let numbers = tensors.read(stored, weight.shape)?;
-    Ok(Numbers::Owned(if weight.transposed { transposed(&numbers, weight.shape) } else { numbers }))
-}
-
-/// Rows and columns of a matrix changed about.
-fn transposed(numbers: &[f32], shape: &[usize]) -> Vec<f32> {
-    let &[rows, cols] = shape else { unreachable!("only matrices are stored the other way round") };
-    let mut turned = vec![0.0; numbers.len()];
-    for (row, line) in numbers.chunks_exact(cols.max(1)).enumerate() {
-        for (col, number) in line.iter().enumerate() {
-            turned[col * rows + row] = *number;
-        }
-    }
-    turned
 }
 
 /// 256 GiB of f32: beyond it a size in the configuration is a slip.
@@ -375,14 +256,4 @@ pub(crate) fn write_json(path: &Path, json: &Map<String, Value>) -> Result<(), M
     let text = serde_json::to_string_pretty(json).expect("a JSON map can be written");
     luthier_files::write_atomically(path, |file| std::io::Write::write_all(file, text.as_bytes()))
         .map_err(ModelError::write(path))
-}
-
-fn read_generation_config(dir: &Path) -> Result<Option<Map<String, Value>>, ModelError> {
-    let path = dir.join("generation_config.json");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
-    let json = serde_json::from_slice(&text);
-    json.map(Some).map_err(|error| ModelError::config(&path, format!("is not a JSON object: {error}")))
 }

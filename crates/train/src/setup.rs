@@ -169,6 +169,7 @@ pub(crate) fn make_trainable(model: &mut Model, method: &Method, seed: u64) -> R
         dropout: lora.dropout,
         rslora: lora.rslora.expect(written),
         targets: targets.expect(written),
+        modules_to_save: lora.modules_to_save.clone().expect(written),
     };
     model.attach_lora(&options, seed).map_err(refused("train.lora"))
 }

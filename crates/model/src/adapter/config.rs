@@ -10,10 +10,8 @@ use crate::error::ModelError;
 pub(super) const FILE: &str = "adapter_config.json";
 
 /// Fields that change what the adapter computes in ways not supported here; fine while empty or false.
-const UNSUPPORTED: [&str; 13] = [
+const UNSUPPORTED: [&str; 16] = [
     "use_dora",
-    "fan_in_fan_out",
-    "modules_to_save",
     "rank_pattern",
     "alpha_pattern",
     "layers_to_transform",
@@ -24,6 +22,11 @@ const UNSUPPORTED: [&str; 13] = [
     "target_parameters",
     "use_qalora",
     "alora_invocation_tokens",
+    "arrow_config",
+    "use_bdlora",
+    "ensure_weight_tying",
+    "megatron_config",
+    "corda_config",
 ];
 
 impl Adapter {
@@ -35,12 +38,16 @@ impl Adapter {
         };
         modules.sort_unstable();
         modules.dedup();
+        let to_save = match self.options.modules_to_save.as_slice() {
+            [] => Value::Null,
+            modules => json!(modules),
+        };
         let config = json!({
             "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": base, "bias": "none",
             "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
             "layers_pattern": null, "layers_to_transform": null, "loftq_config": {},
             "lora_alpha": number(self.options.alpha), "lora_dropout": self.options.dropout,
-            "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
+            "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": to_save,
             "peft_type": "LORA", "r": self.options.rank, "rank_pattern": {}, "revision": null,
             "target_modules": modules, "task_type": "CAUSAL_LM", "use_dora": false,
             "use_rslora": self.options.rslora,
@@ -134,5 +141,12 @@ fn options(config: &Map<String, Value>) -> Result<LoraOptions, String> {
             Some(value) => value.as_bool().ok_or_else(|| wrong("use_rslora", "true or false"))?,
         },
         targets,
+        modules_to_save: match config.get("modules_to_save") {
+            None => Vec::new(),
+            Some(value) => {
+                let names = value.as_array().and_then(|list| list.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+                names.ok_or_else(|| wrong("modules_to_save", "a list of names"))?
+            }
+        },
     })
 }
