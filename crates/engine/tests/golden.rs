@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use luthier_engine::{
-    AttentionShape, Device, Grads, Layout, Linear, LowRank, Param, ParamId, Params, RopeTable, Segment, Tape, Tensor,
-    Var,
+    Activation, AttentionShape, Device, Grads, Head, Layout, Linear, LowRank, Norm, Param, ParamId, Params, RopeTable,
+    Segment, Tape, Tensor, Var,
 };
 use serde_json::Value;
 
@@ -86,7 +86,7 @@ fn id(tape: &Tape<'_>, name: &str) -> ParamId {
 fn rms_norm_is_torchs() {
     let case = Case::of("rms_norm");
     let eps = case.json["eps"].as_f64().unwrap() as f32;
-    case.check(&["x"], &["weight"], |tape, x| tape.rms_norm(&x[0], id(tape, "weight"), eps));
+    case.check(&["x"], &["weight"], |tape, x| tape.norm(&x[0], &Norm::rms(id(tape, "weight"), eps)));
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn rope_is_torchs_under_each_scaling() {
 
 #[test]
 fn swiglu_is_torchs() {
-    Case::of("swiglu").check(&["gate", "up"], &[], |tape, x| tape.swiglu(&x[0], &x[1]));
+    Case::of("swiglu").check(&["gate", "up"], &[], |tape, x| tape.gated(&x[0], &x[1], Activation::Silu));
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn attention_is_torchs_for_packed_rows_and_for_a_prefix_that_rows_share() {
         });
         let layout = Layout { positions: Vec::new(), segments: Arc::new(segments.collect()) };
         let scale = case.json["scale"].as_f64().unwrap() as f32;
-        let shape = AttentionShape { heads: 4, kv_heads: 2, head_size: 6, scale };
+        let shape = AttentionShape { scale, ..AttentionShape::new(4, 2, 6) };
         case.check(&["q", "k", "v"], &[], |tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
     }
 }
@@ -156,19 +156,19 @@ fn cross_entropy_is_torchs() {
     let identity: Vec<f32> = (0..v * v).map(|i| if i % (v + 1) == 0 { multiplier } else { 0.0 }).collect();
     let mut params = Params::default();
     let tensor = Tensor::from_slice(&case.device, v, v, &identity);
-    let head = params.push(Param { name: "head".into(), shape: vec![v, v], tensor, trainable: false });
+    let head = Head::new(params.push(Param { name: "head".into(), shape: vec![v, v], tensor, trainable: false }));
     let mut grads = Grads::zeros(&case.device, &params);
     let mut tape = Tape::training(&case.device, &params);
     let logits = tape.input(case.tensor("logits"));
     let wanted = tape.gather(&logits, &rows);
     let dy = case.numbers("dy")[0];
-    let losses = tape.head_loss(&wanted, head, &labels);
+    let losses = tape.head_loss(&wanted, &head, &labels);
     case.assert("y", &[losses.iter().sum::<f32>() / labels.len() as f32]);
     // The gradient of the logits, through the tape from the loss on.
     let n = labels.len();
     let mut scaled = Tensor::empty(&case.device, n, v);
-    case.device.copy(tape.logits(&wanted, head, 0..n).view(), scaled.view_mut());
-    case.device.cross_entropy(scaled.view_mut(), v, &labels, Some(dy / n as f32));
+    case.device.copy(tape.logits(&wanted, &head, 0..n).view(), scaled.view_mut());
+    case.device.cross_entropy(scaled.view_mut(), v, &labels, Some(dy / n as f32), None);
     case.device.scale(scaled.view_mut(), multiplier);
     let gradient = tape.backward_to(&wanted, scaled, &mut grads, &[&logits]).remove(0).unwrap();
     case.assert("dlogits", &gradient.to_vec());

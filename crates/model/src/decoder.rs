@@ -1,7 +1,10 @@
 //! The one transformer: pre-norm decoder blocks with rotary positions, grouped-query attention and a gated MLP.
 //! Families differ in names and switches only (`arch/`), never in this code.
 
-use luthier_engine::{AttentionShape, Layout, Linear, Param, ParamId, Params, Recompute, RopeTable, Tape, Tensor, Var};
+use luthier_engine::{
+    Activation, AttentionShape, Head, Layout, Linear, Norm, Param, ParamId, Params, Recompute, RopeTable, Tape, Tensor,
+    Var,
+};
 
 use crate::config::Config;
 use crate::error::ModelError;
@@ -14,23 +17,22 @@ pub struct Decoder {
     /// L blocks.
     pub blocks: Vec<Block>,
     /// `[C]`, before the head.
-    pub norm: ParamId,
+    pub norm: Norm,
     /// `[V, C]`; the embedding itself when tied.
-    pub head: ParamId,
+    pub head: Head,
     attention: AttentionShape,
     frequencies: Vec<f32>,
-    eps: f32,
 }
 
 /// One block: attention and MLP, each behind a norm and added to the stream.
 #[derive(Clone, Debug)]
 pub struct Block {
-    input_norm: ParamId,
+    input_norm: Norm,
     q: Linear,
     k: Linear,
     v: Linear,
     o: Linear,
-    post_attention_norm: ParamId,
+    post_attention_norm: Norm,
     gate: Linear,
     up: Linear,
     down: Linear,
@@ -75,7 +77,7 @@ impl Decoder {
             Ok(params.push(Param { name, shape: shape.to_owned(), tensor, trainable: false }))
         };
         let (c, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let (query_width, key_width) = (config.query_width(), config.key_width());
+        let (query_width, key_width, eps) = (config.query_width(), config.key_width(), config.rms_norm_eps);
         let embedding = add("model.embed_tokens.weight".to_owned(), &[v, c])?;
         let mut blocks = Vec::with_capacity(config.num_hidden_layers);
         for layer in 0..config.num_hidden_layers {
@@ -94,18 +96,14 @@ impl Decoder {
             let down = linear("mlp.down_proj", c, f, config.mlp_bias)?;
             let input_norm = add(format!("model.layers.{layer}.input_layernorm.weight"), &[c])?;
             let post_attention_norm = add(format!("model.layers.{layer}.post_attention_layernorm.weight"), &[c])?;
+            let [input_norm, post_attention_norm] = [input_norm, post_attention_norm].map(|w| Norm::rms(w, eps));
             blocks.push(Block { input_norm, q, k, v, o, post_attention_norm, gate, up, down });
         }
-        let norm = add("model.norm.weight".to_owned(), &[c])?;
+        let norm = Norm::rms(add("model.norm.weight".to_owned(), &[c])?, eps);
         let head = if config.tie_word_embeddings { embedding } else { add("lm_head.weight".to_owned(), &[v, c])? };
-        let attention = AttentionShape {
-            heads: config.num_attention_heads,
-            kv_heads: config.num_key_value_heads,
-            head_size: config.head_dim,
-            scale: 1.0 / (config.head_dim as f32).sqrt(),
-        };
+        let attention = AttentionShape::new(config.num_attention_heads, config.num_key_value_heads, config.head_dim);
         let frequencies = config.rope_frequencies();
-        Ok(Self { embedding, blocks, norm, head, attention, frequencies, eps: config.rms_norm_eps })
+        Ok(Self { embedding, blocks, norm, head: Head::new(head), attention, frequencies })
     }
 
     /// tokens: N ids -> hidden states `[n, C]` behind the last norm, of the rows that are wanted (all N when `None`).
@@ -121,7 +119,6 @@ impl Decoder {
             rope: RopeTable::new(tape.device(), &layout.positions, &self.frequencies, 1.0),
             layout: layout.clone(),
             attention: self.attention,
-            eps: self.eps,
         };
         let mut x = tape.embed(tokens, self.embedding);
         let mut delta: Option<Var> = None;
@@ -142,7 +139,7 @@ impl Decoder {
             x = tape.gather(&x, rows);
             delta = delta.map(|delta| tape.gather(&delta, rows));
         }
-        pass.norm(tape, x, delta, self.norm).1
+        normed(tape, x, delta, &self.norm).1
     }
 
     /// Every linear map with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
@@ -169,18 +166,15 @@ struct Pass {
     rope: RopeTable,
     layout: Layout,
     attention: AttentionShape,
-    eps: f32,
 }
 
-impl Pass {
-    /// Adds what the block before left to the stream, and norms the sum.
-    fn norm(&self, tape: &mut Tape<'_>, x: Var, delta: Option<Var>, weight: ParamId) -> (Var, Var) {
-        match delta {
-            Some(delta) => tape.add_rms_norm(&x, &delta, weight, self.eps),
-            None => {
-                let h = tape.rms_norm(&x, weight, self.eps);
-                (x, h)
-            }
+/// Adds what the block before left to the stream, and norms the sum.
+fn normed(tape: &mut Tape<'_>, x: Var, delta: Option<Var>, norm: &Norm) -> (Var, Var) {
+    match delta {
+        Some(delta) => tape.add_norm(&x, &delta, norm),
+        None => {
+            let h = tape.norm(&x, norm);
+            (x, h)
         }
     }
 }
@@ -198,14 +192,14 @@ impl Block {
         store: &mut dyn KeysAndValues,
         wanted: Option<&[u32]>,
     ) -> (Var, Var) {
-        let (mut stream, h) = pass.norm(tape, x, delta, self.input_norm);
+        let (mut stream, h) = normed(tape, x, delta, &self.input_norm);
         let mut heads = self.attend(tape, pass, layer, &h, store);
         if let Some(rows) = wanted {
             stream = tape.gather(&stream, rows);
             heads = tape.gather(&heads, rows);
         }
         let attended = tape.linear(&heads, &self.o);
-        let (stream, h) = tape.add_rms_norm(&stream, &attended, self.post_attention_norm, pass.eps);
+        let (stream, h) = tape.add_norm(&stream, &attended, &self.post_attention_norm);
         (stream, self.mlp(tape, &h))
     }
 
@@ -243,7 +237,7 @@ impl Block {
     fn mlp(&self, tape: &mut Tape<'_>, h: &Var) -> Var {
         let gate = tape.linear(h, &self.gate);
         let up = tape.linear(h, &self.up);
-        let gated = tape.swiglu(&gate, &up);
+        let gated = tape.gated(&gate, &up, Activation::Silu);
         tape.last_linear(&gated, &self.down)
     }
 }

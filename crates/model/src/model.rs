@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use luthier_engine::{Device, Layout, Numbers, ParamId, Params, Tape, Tensor, Var};
+use luthier_engine::{Device, Head, Layout, Numbers, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
@@ -140,8 +140,8 @@ impl Model {
     }
 
     /// The output head `[V, C]`, for [`Tape::head_loss`].
-    pub fn head(&self) -> ParamId {
-        self.decoder.head
+    pub fn head(&self) -> &Head {
+        &self.decoder.head
     }
 
     /// How its frozen weights are held.
