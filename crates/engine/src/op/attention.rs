@@ -4,6 +4,9 @@
 //! The forward keeps the log of each row's sum of exponentials and the backward computes the weights again from it
 //! (arXiv 2205.14135, algorithm 4): `dv = p^T do`, `ds = p * (do v^T - rowsum(do * o))`, `dq = scale * ds k`,
 //! `dk = scale * ds^T q`.
+//!
+//! A shape may limit what a query sees to a window of keys (arXiv 2310.06825), add a bias by distance to the scores (ALiBi,
+//! arXiv 2108.12409), and cap them, `cap tanh(scores / cap)`, whose slope then multiplies `ds`; see [`AttentionShape`].
 
 use std::sync::Arc;
 
@@ -132,14 +135,10 @@ mod tests {
     use super::*;
     use crate::check::Check;
 
-    fn shape(heads: usize, kv_heads: usize, head_size: usize) -> AttentionShape {
-        AttentionShape { heads, kv_heads, head_size, scale: 1.0 / (head_size as f32).sqrt() }
-    }
-
     #[test]
     fn gradients_of_packed_rows_with_grouped_heads_agree_with_finite_differences() {
         let layout = Layout::packed(&[4, 1, 3]);
-        let shape = shape(4, 2, 3);
+        let shape = AttentionShape::new(4, 2, 3);
         Check::new()
             .inputs(&[(8, 12), (8, 6), (8, 6)])
             .gradients(|tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
@@ -155,9 +154,25 @@ mod tests {
             Segment { queries: 5..8, keys: vec![prefix, 5..8] },
         ];
         let layout = Layout { positions: vec![0, 1, 2, 3, 4, 3, 4, 5], segments: Arc::new(segments) };
-        let shape = shape(2, 1, 4);
+        let shape = AttentionShape::new(2, 1, 4);
         Check::new()
             .inputs(&[(8, 8), (8, 4), (8, 4)])
             .gradients(|tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
+    }
+
+    #[test]
+    fn gradients_under_a_window_a_cap_and_a_bias_agree_with_finite_differences() {
+        let layout = Layout::packed(&[6, 1, 3]);
+        let plain = AttentionShape::new(4, 2, 3);
+        for shape in [
+            AttentionShape { window: Some(2), ..plain },
+            AttentionShape { softcap: Some(0.5), ..plain },
+            AttentionShape { alibi: true, ..plain },
+            AttentionShape { window: Some(3), softcap: Some(0.8), alibi: true, ..plain },
+        ] {
+            Check::new()
+                .inputs(&[(10, 12), (10, 6), (10, 6)])
+                .gradients(|tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
+        }
     }
 }
