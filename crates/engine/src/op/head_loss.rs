@@ -33,9 +33,9 @@ impl Head {
     }
 }
 
-/// Numbers of one chunk of logits: 128 MB. Large vocabularies need some two hundred rows together, or the head's products
+/// Numbers of one chunk of logits: 256 MB at most. Large vocabularies need some hundred rows together, or the head's products
 /// spend their time on packing it.
-const CHUNK: usize = 1 << 25;
+const CHUNK: usize = 1 << 26;
 
 /// How many rows of logits over `v` words exist at a time at most.
 pub fn logits_rows(v: usize) -> usize {

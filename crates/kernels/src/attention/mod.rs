@@ -255,4 +255,4 @@ fn work(segments: &[Segment], shape: &AttentionShape) -> usize {
 const WORTH_THREADS: usize = 1 << 19;
 
 /// The same where the threads wait for work.
-const WORTH_A_TEAM: usize = 1 << 15;
+const WORTH_A_TEAM: usize = 1 << 17;
