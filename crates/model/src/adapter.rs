@@ -279,10 +279,11 @@ impl Model {
         let terms = self.params.iter().skip(self.base_params).map(|(_, param)| (saved(&param.name, param), param));
         let tables = self.tables_to_save().into_iter().map(|(name, param)| (saved(&name, param), param));
         let tensors = terms.chain(tables).map(|((name, shape), param)| {
-            (name, Saved { shape, dtype: SaveDtype::F32, tensor: &param.tensor })
+            (name, Saved { shape, transposed: false, dtype: SaveDtype::F32, tensor: &param.tensor })
         });
         checkpoint::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
-        write_json(&dir.join(config::FILE), &adapter.config(base))
+        let columns_first = !self.config.blueprint.transposed().is_empty();
+        write_json(&dir.join(config::FILE), &adapter.config(base, &self.modules_to_save(), columns_first))
     }
 }
 

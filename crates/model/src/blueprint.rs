@@ -3,6 +3,8 @@
 //!
 //! [`Blueprint::usual`] is llama, which most families follow: theirs is llama's with some things changed.
 
+use std::collections::HashSet;
+
 use luthier_engine::{Activation, AttentionShape, NormKind};
 
 use crate::config::Sizes;
@@ -252,6 +254,12 @@ impl Blueprint {
         let table = sizes.vocab_size.checked_mul(self.embedding.width)?.checked_mul(tables);
         let maps = self.blocks.iter().flat_map(|block| block.attention.linears().into_iter().chain(block.mlp.linears()));
         maps.try_fold(table?, |sum, map| sum.checked_add(map.outs.checked_mul(map.inputs)?))
+    }
+
+    /// The names of the weights whose columns the files hold as rows.
+    pub(crate) fn transposed(&self) -> HashSet<String> {
+        let maps = self.blocks.iter().flat_map(|block| block.attention.linears().into_iter().chain(block.mlp.linears()));
+        maps.filter(|map| map.transposed).map(|map| format!("{}{}.weight", self.prefixes[0], map.name)).collect()
     }
 
     /// Biases of the maps to queries, keys and values, of the one behind attention, and of the MLP's.

@@ -14,6 +14,7 @@ use safetensors::tensor::{Metadata, TensorInfo};
 use serde_json::Value;
 
 use crate::error::ModelError;
+use crate::open::transposed;
 
 /// Headers above this are refused, as the safetensors library does.
 const LARGEST_HEADER: u64 = 100_000_000;
@@ -424,6 +425,8 @@ impl SaveDtype {
 pub struct Saved<'a> {
     /// Shape as in the file.
     pub shape: Vec<usize>,
+    /// Whether the file holds its columns as rows.
+    pub transposed: bool,
     /// Type in the file.
     pub dtype: SaveDtype,
     /// The numbers.
@@ -450,8 +453,12 @@ impl Saved<'_> {
             SaveDtype::Bf16 => |data, to| to.extend(data.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes())),
             SaveDtype::F16 => |data, to| to.extend(data.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes())),
         };
-        let rows = (PIECE / self.tensor.cols().max(1)).max(1);
         let mut piece = Vec::new();
+        if self.transposed {
+            encode(&transposed(&self.tensor.to_vec(), self.tensor.cols()), &mut piece);
+            return file.write_all(&piece);
+        }
+        let rows = (PIECE / self.tensor.cols().max(1)).max(1);
         for start in (0..self.tensor.rows()).step_by(rows) {
             let view = self.tensor.view_rows(start..(start + rows).min(self.tensor.rows()));
             piece.clear();
@@ -523,7 +530,7 @@ mod tests {
         let expected = safetensors::serialize(library, Some(format)).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("model.safetensors");
-        let saved = |shape: Vec<usize>, dtype, tensor| Saved { shape, dtype, tensor };
+        let saved = |shape: Vec<usize>, dtype, tensor| Saved { shape, transposed: false, dtype, tensor };
         let ours = vec![
             ("b.half".to_owned(), saved(vec![7], SaveDtype::Bf16, &tensors[1])),
             ("z.large".to_owned(), saved(shape, SaveDtype::F32, &tensors[0])),

@@ -179,10 +179,11 @@ impl Model {
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
         self.refuse_packed("saved: the files would hold weights that are rounded already")?;
         self.check_range(dtype)?;
-        let tensors =
-            self.params.iter().take(self.base_params).map(|(_, param)| {
-                (param.name.clone(), Saved { shape: param.shape.clone(), dtype, tensor: &param.tensor })
-            });
+        let columns_first = self.config.blueprint.transposed();
+        let tensors = self.params.iter().take(self.base_params).map(|(_, param)| {
+            let transposed = columns_first.contains(&param.name);
+            (param.name.clone(), Saved { shape: param.shape.clone(), transposed, dtype, tensor: &param.tensor })
+        });
         checkpoint::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
         let mut json = self.config.json.clone();
         json.insert("torch_dtype".to_owned(), dtype.torch_name().into());

@@ -84,8 +84,6 @@ fn adapter_fields_that_are_wrong_or_unsupported_are_named() {
     adapter_field_refused("use_rslora", json!("yes"), &["\"use_rslora\" must be true or false"]);
     for (field, value) in [
         ("use_dora", json!(true)),
-        ("fan_in_fan_out", json!(true)),
-        ("modules_to_save", json!(["lm_head"])),
         ("rank_pattern", json!({"q_proj": 8})),
         ("alpha_pattern", json!({"q_proj": 8})),
         ("layers_to_transform", json!([0])),

@@ -136,7 +136,7 @@ fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, Content, &'a Ten
             Content::Numbers => SaveDtype::F32,
             Content::Bytes => SaveDtype::Bytes,
         };
-        (name, Saved { shape: shape(content, tensor), dtype, tensor })
+        (name, Saved { shape: shape(content, tensor), transposed: false, dtype, tensor })
     });
     write_safetensors(path, tensors.collect()).map_err(io::Error::other)
 }

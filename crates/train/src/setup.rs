@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;
-use luthier_model::{LoraOptions, Model};
+use luthier_model::{LoraOptions, Model, Opening, Store, Trained};
 use luthier_text::{self as text, Prepared, Template, Tokenizer};
 use serde_json::{Map, Value, json};
 
@@ -57,10 +57,7 @@ pub fn set_up(
     }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let mut model = match recipe.train.method {
-        Method::Full => Model::load_to_train(&base_dir, device)?,
-        Method::Lora(_) => Model::load_as(&base_dir, device, recipe.model.store.into())?,
-    };
+    let mut model = Model::open(&base_dir, device, &opening(&recipe.train.method, recipe.model.store.into()))?;
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, &recipe.train.method, recipe.seed)?;
     let (_, trainable) = model.params.count();
@@ -144,6 +141,16 @@ impl Setup {
 fn makes_its_input(recipe: &ResolvedRecipe) -> bool {
     let generated = |source: &recipe::Source| matches!(source, recipe::Source::Generated { .. });
     matches!(recipe.model.source, ModelSource::Create(_)) || recipe.data.sources.iter().any(generated)
+}
+
+/// How the base model is opened for a method.
+pub(crate) fn opening(method: &Method, store: Store) -> Opening {
+    let trained = match method {
+        Method::Full => Trained::All,
+        Method::Lora(lora) if lora.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) => Trained::Tables,
+        Method::Lora(_) => Trained::None,
+    };
+    Opening { store, trained, vocabulary: 0 }
 }
 
 pub(crate) fn make_trainable(model: &mut Model, method: &Method, seed: u64) -> Result<(), TrainError> {

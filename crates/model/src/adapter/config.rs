@@ -30,21 +30,22 @@ const UNSUPPORTED: [&str; 16] = [
 ];
 
 impl Adapter {
-    /// `adapter_config.json` with the fields of PEFT 0.13.
-    pub(super) fn config(&self, base: &str) -> Map<String, Value> {
+    /// `adapter_config.json` with the fields of PEFT 0.13. `columns_first` says that the base model's files hold the columns of
+    /// maps as rows.
+    pub(super) fn config(&self, base: &str, modules_to_save: &[String], columns_first: bool) -> Map<String, Value> {
         let mut modules: Vec<&str> = match &self.options.targets {
             Targets::AllLinear => self.terms.iter().filter_map(|(path, ..)| path.rsplit('.').next()).collect(),
             Targets::Named(names) => names.iter().map(String::as_str).collect(),
         };
         modules.sort_unstable();
         modules.dedup();
-        let to_save = match self.options.modules_to_save.as_slice() {
+        let to_save = match modules_to_save {
             [] => Value::Null,
             modules => json!(modules),
         };
         let config = json!({
             "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": base, "bias": "none",
-            "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
+            "fan_in_fan_out": columns_first, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
             "layers_pattern": null, "layers_to_transform": null, "loftq_config": {},
             "lora_alpha": number(self.options.alpha), "lora_dropout": self.options.dropout,
             "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": to_save,

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use luthier_engine::{Numbers, Packed, Param, ParamId, Tensor};
 
-use super::PREFIX;
+use super::{Adapter, PREFIX};
 use crate::checkpoint::Tensors;
 use crate::decoder::Role;
 use crate::error::ModelError;
@@ -15,6 +15,13 @@ use crate::model::{Model, tensor};
 /// The name of a module at the end of its path.
 fn last(path: &str) -> &str {
     path.rsplit('.').next().unwrap_or(path)
+}
+
+impl Adapter {
+    /// Whether the module of this path is trained whole.
+    fn trains(&self, path: &str) -> bool {
+        self.options.modules_to_save.iter().any(|module| last(module) == last(path))
+    }
 }
 
 impl Model {
@@ -53,6 +60,13 @@ impl Model {
         Ok(())
     }
 
+    /// The names of the modules that are trained whole: both where one table is embedding and head.
+    pub(super) fn modules_to_save(&self) -> Vec<String> {
+        let tables = self.tables();
+        let trained = tables.iter().filter(|(_, id)| self.params.get(*id).trainable);
+        trained.map(|(path, _)| last(path).to_owned()).collect()
+    }
+
     /// What is saved beside the terms: tables that are trained or longer than the base model's, each under its own name.
     pub(super) fn tables_to_save(&self) -> Vec<(String, &Param)> {
         let grown = self.config.vocab_size > self.stored_vocabulary;
@@ -68,10 +82,25 @@ impl Model {
         used: &mut HashSet<String>,
     ) -> Result<(), ModelError> {
         let mut done: Vec<ParamId> = Vec::new();
-        for (module, id) in self.tables() {
+        let tables = self.tables();
+        let is_tied = tables[0].1 == tables[1].1;
+        let stored = tables.map(|(module, id)| {
             let keys = ["", ".modules_to_save", ".modules_to_save.default"]
                 .map(|part| format!("{PREFIX}{module}{part}.weight"));
-            let Some(key) = keys.into_iter().find(|key| tensors.contains(key)) else { continue };
+            (keys.into_iter().find(|key| tensors.contains(key)), module, id)
+        });
+        let apart = "its embedding and head were trained apart, but this model has one for both";
+        if is_tied && stored.iter().filter(|(key, ..)| key.is_some()).count() == 1 {
+            return Err(ModelError::adapter(path, apart.to_owned()));
+        }
+        for (key, module, id) in stored {
+            let Some(key) = key else {
+                if self.adapter.as_ref().is_some_and(|adapter| adapter.trains(&module)) {
+                    let why = format!("modules_to_save names {}, but no tensor of it is here", last(&module));
+                    return Err(ModelError::adapter(path, why));
+                }
+                continue;
+            };
             let cols = self.params.get(id).tensor.cols();
             let rows = match tensors.shape(&key) {
                 Some(&[rows, found]) if found == cols && rows >= self.stored_vocabulary => rows,
@@ -84,8 +113,7 @@ impl Model {
             used.insert(key);
             if done.contains(&id) {
                 if self.params.get(id).tensor.packing().is_none() && self.params.get(id).tensor.to_vec() != numbers {
-                    let why = "its embedding and head were trained apart, but this model has one for both";
-                    return Err(ModelError::adapter(path, why.to_owned()));
+                    return Err(ModelError::adapter(path, apart.to_owned()));
                 }
                 continue;
             }
