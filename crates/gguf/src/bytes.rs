@@ -139,7 +139,10 @@ mod tests {
         let bytes = Bytes::from([(1u64 << 60).to_le_bytes().as_slice(), b"abc"].concat());
         let mut cursor = Cursor::new(&bytes, 0);
         let error = cursor.text("a name").unwrap_err();
-        assert!(error.contains("a name should take 1152921504606846976 bytes from byte 8 on, where 3 are left"), "{error}");
+        assert!(
+            error.contains("a name should take 1152921504606846976 bytes from byte 8 on, where 3 are left"),
+            "{error}"
+        );
         assert!(Cursor::new(&bytes, 8).expect(4, 1, "things").is_err());
         assert_eq!(Cursor::new(&bytes, 8).expect(3, 1, "things"), Ok(3));
     }

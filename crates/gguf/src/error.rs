@@ -42,6 +42,16 @@ pub enum GgufError {
         /// What is wrong.
         why: String,
     },
+    /// A tensor is not what it must be.
+    #[error("{}: tensor \"{tensor}\" {why}", path.display())]
+    Tensor {
+        /// The file.
+        path: PathBuf,
+        /// Its name.
+        tensor: String,
+        /// What is wrong.
+        why: String,
+    },
     /// Tensors of this type cannot be turned into numbers.
     #[error("tensors of type {0} cannot be read; supported are: {supported}", supported = TensorType::readable())]
     UnreadableType(TensorType),

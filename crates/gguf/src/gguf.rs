@@ -20,7 +20,7 @@ pub(crate) const DEFAULT_ALIGNMENT: usize = 32;
 pub(crate) const ALIGNMENT: &str = "general.alignment";
 
 /// More dimensions than any tensor of ggml has (`GGML_MAX_DIMS`).
-const MOST_DIMENSIONS: usize = 4;
+pub(crate) const MOST_DIMENSIONS: usize = 4;
 
 /// An open GGUF file.
 #[derive(Debug)]
@@ -82,8 +82,7 @@ impl Gguf {
     /// # Errors
     /// When it cannot be read, is no GGUF, of another version, big-endian, or broken: then the error says what and where.
     pub fn open(path: &Path) -> Result<Self, GgufError> {
-        let file =
-            MappedBytes::of_file(path).map_err(|source| GgufError::Read { path: path.to_owned(), source })?;
+        let file = MappedBytes::of_file(path).map_err(|source| GgufError::Read { path: path.to_owned(), source })?;
         let bytes = Bytes::Mapped(file.clone());
         Self::parse(path, file, bytes).map_err(GgufError::broken(path))
     }

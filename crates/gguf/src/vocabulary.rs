@@ -90,16 +90,29 @@ pub struct Defaults {
 /// Pre-tokenisers under whose name a text is begun with `bos`.
 const BEGIN_WITH_BOS: [&str; 6] = ["llama3", "llama-v3", "llama-bpe", "falcon3", "tekken", "chameleon"];
 
+impl Defaults {
+    /// For a kind of vocabulary and a pre-tokeniser.
+    pub fn of(model: &str, pre: Option<&str>) -> Self {
+        let none = Self { bos: None, eos: None, unk: None, add_bos: false, add_eos: false, add_space_prefix: false };
+        match model {
+            "llama" => {
+                let (bos, eos, unk) = (Some(1), Some(2), Some(0));
+                Self { bos, eos, unk, add_bos: true, add_eos: false, add_space_prefix: true }
+            }
+            "gpt2" => {
+                let add_bos = pre.is_some_and(|pre| BEGIN_WITH_BOS.contains(&pre));
+                Self { bos: Some(11), eos: Some(11), add_bos, ..none }
+            }
+            "bert" => Self { bos: Some(101), unk: Some(100), add_bos: true, ..none },
+            "t5" => Self { eos: Some(1), unk: Some(2), add_eos: true, ..none },
+            _ => none,
+        }
+    }
+}
+
 impl TokenType {
-    const ALL: [Self; 7] = [
-        Self::Undefined,
-        Self::Normal,
-        Self::Unknown,
-        Self::Control,
-        Self::UserDefined,
-        Self::Unused,
-        Self::Byte,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Undefined, Self::Normal, Self::Unknown, Self::Control, Self::UserDefined, Self::Unused, Self::Byte];
 }
 
 impl Vocabulary {
@@ -147,24 +160,25 @@ impl Vocabulary {
 
     /// What holds where this says nothing.
     pub fn defaults(&self) -> Defaults {
-        let none = Defaults { bos: None, eos: None, unk: None, add_bos: false, add_eos: false, add_space_prefix: false };
-        match self.model.as_str() {
-            "llama" => Defaults {
-                bos: Some(1),
-                eos: Some(2),
-                unk: Some(0),
-                add_bos: true,
-                add_eos: false,
-                add_space_prefix: true,
-            },
-            "gpt2" => {
-                let add_bos = self.pre.as_deref().is_some_and(|pre| BEGIN_WITH_BOS.contains(&pre));
-                Defaults { bos: Some(11), eos: Some(11), add_bos, ..none }
-            }
-            "bert" => Defaults { bos: Some(101), unk: Some(100), add_bos: true, ..none },
-            "t5" => Defaults { eos: Some(1), unk: Some(2), add_eos: true, ..none },
-            _ => none,
+        Defaults::of(&self.model, self.pre.as_deref())
+    }
+
+    /// With tokens of no use behind the others until there are `count`, as llama.cpp's converter has it: a file must have as
+    /// many tokens as the model has rows in its embedding.
+    #[must_use]
+    pub fn filled_up_to(mut self, count: usize) -> Self {
+        let first = self.tokens.len();
+        if first < count && self.token_types.is_empty() {
+            self.token_types.resize(first, TokenType::Normal);
         }
+        for id in first..count {
+            self.tokens.push(format!("[PAD{id}]"));
+            self.token_types.push(TokenType::Unused);
+            if !self.scores.is_empty() {
+                self.scores.push(-10_000.0);
+            }
+        }
+        self
     }
 
     /// The entries of metadata that say the same, for [`crate::Writer`].
@@ -175,13 +189,13 @@ impl Vocabulary {
                 entries.push((format!("tokenizer.{key}"), value));
             }
         };
-        let texts = |texts: &[String]| (!texts.is_empty()).then(|| Array::of_texts(texts).into());
+        let texts = |texts: &[String]| (!texts.is_empty()).then(|| Value::from(Array::of_texts(texts)));
         let types = self.token_types.iter().map(|&kind| Value::I32(kind as i32));
         put("ggml.model", Some(self.model.as_str().into()));
         put("ggml.pre", self.pre.as_deref().map(Value::from));
         put("ggml.tokens", texts(&self.tokens));
         put("ggml.scores", (!self.scores.is_empty()).then(|| self.scores.as_slice().into()));
-        put("ggml.token_type", (types.len() > 0).then(|| Array::of_values(ValueKind::I32, types).into()));
+        put("ggml.token_type", (!self.token_types.is_empty()).then(|| Array::of_values(ValueKind::I32, types).into()));
         put("ggml.merges", texts(&self.merges));
         put("ggml.bos_token_id", self.bos.map(Value::from));
         put("ggml.eos_token_id", self.eos.map(Value::from));

@@ -64,7 +64,10 @@ fn counts_beyond_the_file_are_refused_before_anything_is_made_for_them() {
 
 #[test]
 fn texts_beyond_the_file_are_refused() {
-    assert_refused(&Raw::default().entry("a", 8, &u64s(&[1 << 60])), "metadata \"a\" should take 1152921504606846976 bytes");
+    assert_refused(
+        &Raw::default().entry("a", 8, &u64s(&[1 << 60])),
+        "metadata \"a\" should take 1152921504606846976 bytes",
+    );
     let bytes = [b"GGUF".to_vec(), u32s(&[3]), u64s(&[0, 1, 1 << 60, 0])].concat();
     let error = open(&bytes).unwrap_err().to_string();
     assert!(error.contains("the key of metadata entry 0 should take 1152921504606846976 bytes"), "{error}");
@@ -125,14 +128,16 @@ fn shapes_that_overflow_are_refused() {
     bytes[33..37].copy_from_slice(&u32::MAX.to_le_bytes());
     let error = open(&bytes).unwrap_err().to_string();
     assert!(error.contains("has 4294967295 dimensions"), "{error}");
-    assert_refused(&Raw::default().tensor("t", &[33, 2], 8, 0).data(vec![0; 100]), "blocks hold 32 numbers, and its rows have 33");
+    assert_refused(
+        &Raw::default().tensor("t", &[33, 2], 8, 0).data(vec![0; 100]),
+        "blocks hold 32 numbers, and its rows have 33",
+    );
 }
 
 #[test]
 fn tensors_lie_in_the_file_and_not_over_each_other() {
-    let two = |offset: u64| {
-        Raw::default().tensor("one", &[16], 0, 0).tensor("two", &[16], 0, offset).data(vec![0; 128])
-    };
+    let two =
+        |offset: u64| Raw::default().tensor("one", &[16], 0, 0).tensor("two", &[16], 0, offset).data(vec![0; 128]);
     two(64).open();
     assert_refused(&two(32), "the bytes of tensors \"one\" and \"two\" overlap");
     assert_refused(&two(65), "no multiple of the alignment 32");

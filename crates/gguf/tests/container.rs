@@ -81,8 +81,7 @@ fn tensors_have_pytorch_s_shape_and_their_bytes() {
 #[test]
 fn the_file_says_how_tensors_are_aligned() {
     let data: Vec<u8> = (0..20).collect();
-    let file =
-        Raw::default().alignment(16).tensor("a", &[1], 0, 0).tensor("b", &[1], 0, 16).data(data.clone()).open();
+    let file = Raw::default().alignment(16).tensor("a", &[1], 0, 0).tensor("b", &[1], 0, 16).data(data.clone()).open();
     assert_eq!(file.data(file.tensor("a").unwrap()).as_slice(), &data[..4]);
     assert_eq!(file.data(file.tensor("b").unwrap()).as_slice(), &data[16..]);
 }

@@ -19,7 +19,10 @@ fn the_vocabulary_of_llama_2_is_sentencepiece() {
     assert_eq!(vocabulary.tokens[..3], ["<unk>", "<s>", "</s>"]);
     assert_eq!(vocabulary.tokens[3], "<0x00>");
     assert_eq!(vocabulary.tokens[263], "▁a");
-    assert_eq!(vocabulary.token_types[..4], [TokenType::Unknown, TokenType::Control, TokenType::Control, TokenType::Byte]);
+    assert_eq!(
+        vocabulary.token_types[..4],
+        [TokenType::Unknown, TokenType::Control, TokenType::Control, TokenType::Byte]
+    );
     assert_eq!(vocabulary.token_types[263], TokenType::Normal);
     assert_eq!(vocabulary.scores.len(), 32_000);
     assert!(vocabulary.scores[300] > vocabulary.scores[301], "pieces are sorted by their scores");
@@ -58,11 +61,8 @@ fn tiny() -> Raw {
 #[test]
 fn what_the_file_does_not_say_is_left_open() {
     let vocabulary = Vocabulary::of(&tiny().open()).unwrap();
-    let due = Vocabulary {
-        model: "gpt2".to_owned(),
-        tokens: vec!["a".to_owned(), "b".to_owned()],
-        ..Vocabulary::default()
-    };
+    let due =
+        Vocabulary { model: "gpt2".to_owned(), tokens: vec!["a".to_owned(), "b".to_owned()], ..Vocabulary::default() };
     assert_eq!(vocabulary, due);
 }
 
@@ -98,9 +98,8 @@ fn a_wrong_vocabulary_is_refused_by_the_name_of_its_key() {
     let kind = error(tiny().entry("tokenizer.ggml.token_type", 9, &[u32s(&[5]), u64s(&[2]), u32s(&[1, 9])].concat()));
     assert!(kind.contains("must hold a number from 0 to 6 at 1"), "{kind}");
     let latin = [u32s(&[8]), u64s(&[1]), u64s(&[1]), vec![0xE9]].concat();
-    let latin = error(
-        Raw::default().entry("tokenizer.ggml.model", 8, &text("gpt2")).entry("tokenizer.ggml.tokens", 9, &latin),
-    );
+    let latin =
+        error(Raw::default().entry("tokenizer.ggml.model", 8, &text("gpt2")).entry("tokenizer.ggml.tokens", 9, &latin));
     assert!(latin.contains("not UTF-8 at 0: \\xe9"), "{latin}");
     let flag = error(tiny().entry("tokenizer.ggml.add_bos_token", 4, &u32s(&[1])));
     assert!(flag.contains("must be true or false"), "{flag}");
