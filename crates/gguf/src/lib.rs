@@ -1,7 +1,7 @@
 //! GGUF, the file format of llama.cpp, in and out.
 //!
 //! [`Gguf`] opens a file and hands out its metadata and the bytes of its tensors, which [`dequantise`] turns into numbers;
-//! [`Vocabulary`] is what it says of the tokenizer. Nothing here knows a model or a tokenizer.
+//! [`Writer`] makes a file. [`Vocabulary`] is what a file says of the tokenizer. Nothing here knows a model or a tokenizer.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod quantise;
 mod tensor_type;
 mod value;
 mod vocabulary;
+mod writer;
 
 pub use dequantise::dequantise;
 pub use error::GgufError;
@@ -21,3 +22,4 @@ pub use quantise::quantise;
 pub use tensor_type::TensorType;
 pub use value::{Array, Text, Value, ValueKind};
 pub use vocabulary::{Defaults, TokenType, Vocabulary};
+pub use writer::{Sink, Writer};
