@@ -1,10 +1,12 @@
 //! GGUF, the file format of llama.cpp, in and out.
 //!
 //! [`Gguf`] opens a file and hands out its metadata and the bytes of its tensors, which [`dequantise`] turns into numbers;
-//! [`Writer`] makes a file. [`Vocabulary`] is what a file says of the tokenizer. Nothing here knows a model or a tokenizer.
+//! [`Writer`] makes a file. [`Vocabulary`] is what a file says of the tokenizer, and [`architecture`] what its tensors and
+//! settings are called on Hugging Face's side. Nothing here knows a model or a tokenizer.
 
 #![forbid(unsafe_code)]
 
+pub mod architecture;
 mod bytes;
 mod dequantise;
 mod error;
