@@ -40,4 +40,4 @@ pub use rows::{
     read_rows,
 };
 pub use template::{ChosenTemplate, Template};
-pub use tokenizer::{Encoded, SpecialToken, StreamDecoder, Tokenizer};
+pub use tokenizer::{Encoded, NewToken, SpecialToken, StreamDecoder, Tokenizer};
