@@ -49,6 +49,9 @@ pub enum TextError {
         /// What is wrong with it.
         cause: String,
     },
+    /// A GGUF file could not be read.
+    #[error(transparent)]
+    Gguf(#[from] luthier_gguf::GgufError),
     /// Such a file alone does not say all of how text becomes tokens; the rest is a property of the class, known for some only.
     #[error(
         "{}: it is not known how tokenizer_class {class:?} reads this file (known: {known}); add a tokenizer.json to the folder",

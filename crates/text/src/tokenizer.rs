@@ -7,6 +7,7 @@
 mod added;
 mod byte_level;
 mod fast;
+mod gguf;
 mod llama2c;
 mod merges;
 mod pattern;
@@ -93,9 +94,9 @@ impl Tokenizer {
         Self::assemble(loaded, config, special_map, added.as_ref(), model_config.as_ref(), dir)
     }
 
-    /// Reads the tokenizer that belongs to a model, given as its folder or as one file: a `tokenizer.json`, a SentencePiece or
-    /// tiktoken model (`*.model`), or a `.bin` of llama2.c with its `tokenizer.bin` or `tokN.bin` beside it (N: the model's
-    /// vocabulary). For other files, such as `model.safetensors`, the folder that they lie in.
+    /// Reads the tokenizer that belongs to a model, given as its folder or as one file: a `.gguf` file by the vocabulary in it, a
+    /// SentencePiece or tiktoken model (`*.model`), a `.bin` of llama2.c by the `tokN.bin` (N: the model's vocabulary) or
+    /// `tokenizer.bin` beside it. For other files, such as `model.safetensors`, the folder that they lie in.
     ///
     /// # Errors
     /// As [`Tokenizer::from_dir`].
@@ -108,6 +109,10 @@ impl Tokenizer {
         };
         match extension {
             _ if path.is_dir() => Self::from_dir(path),
+            "gguf" => {
+                let file = luthier_gguf::Gguf::open(path)?;
+                Self::from_gguf(&luthier_gguf::Vocabulary::of(&file)?, path)
+            }
             "model" => {
                 let (config, model_config) = beside()?;
                 let loaded = source::from_model_file(path, config.as_ref(), model_config.as_ref())?;
@@ -118,6 +123,16 @@ impl Tokenizer {
             }
             _ => Self::from_dir(dir),
         }
+    }
+
+    /// The tokenizer of the vocabulary in a GGUF file; `path` stands in messages. Its chat template, if it has one, is in
+    /// [`Tokenizer::config`].
+    ///
+    /// # Errors
+    /// When the vocabulary is of a kind that is not read, or broken.
+    pub fn from_gguf(vocabulary: &luthier_gguf::Vocabulary, path: impl AsRef<Path>) -> Result<Self, TextError> {
+        let path = path.as_ref();
+        Self::assemble(gguf::load(vocabulary, path)?, None, None, None, None, path)
     }
 
     /// A tokenizer from the bytes of a `tokenizer.json` and, where there is one, of a `tokenizer_config.json`.
@@ -287,9 +302,9 @@ impl Tokenizer {
     /// The text of `ids`; ids outside the vocabulary are left out, bytes that are no UTF-8 become U+FFFD.
     #[must_use]
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        // No decoder of the `tokenizers` crate fails on tokens of its own vocabulary; plain token texts stand in if one did.
-        self.inner
-            .decode(ids, skip_special)
+        // No decoder of the `tokenizers` crate fails on tokens of its own vocabulary, unless a file of it is broken; then plain token
+        // texts stand in.
+        tokenise(|| self.inner.decode(ids, skip_special))
             .unwrap_or_else(|_| ids.iter().filter_map(|id| self.token_text(*id)).collect::<String>())
     }
 
