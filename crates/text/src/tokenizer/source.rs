@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 use super::sentencepiece::SentencePiece;
 use super::sentencepiece::convert::{KNOWN_CLASSES, Style, to_tokenizer};
 use super::tiktoken::{self, Ranks};
-use super::{byte_level, llama2c};
+use super::{byte_level, llama2c, special};
 use crate::error::TextError;
 
 type Object = Map<String, Value>;
@@ -130,20 +130,19 @@ fn from_ranks(ranks: &Ranks, config: Option<&Object>, model_config: Option<&Obje
         Some(id) => id.as_u64().into_iter().collect(),
         None => Vec::new(),
     };
-    let listed = config.and_then(|c| c.get("added_tokens_decoder")).is_some();
     // Tokens that the configuration lists are added from there.
-    let special = if listed {
-        Vec::new()
-    } else {
-        tiktoken::llama3_special_tokens(ends.contains(&u64::from(ranks.len() + 8)))
-    };
-    let inner = ranks.to_tokenizer(&special)?;
-    let mut defaults = Object::new();
-    if !listed {
-        let end = ends.first().and_then(|id| inner.id_to_token(u32::try_from(*id).ok()?));
-        defaults.insert("bos_token".into(), "<|begin_of_text|>".into());
-        defaults.insert("eos_token".into(), end.unwrap_or_else(|| "<|end_of_text|>".into()).into());
+    if let Some(listed) = config.and_then(|c| c.get("added_tokens_decoder")).and_then(Value::as_object) {
+        let text = config.and_then(|c| special::token_text(c.get("bos_token")?));
+        let listed = listed.iter().find(|(_, token)| text.is_some() && special::token_text(token) == text);
+        let bos = text.zip(listed.and_then(|(id, _)| id.parse().ok()));
+        return Ok(ranks.to_tokenizer(&[], bos.map(|(text, id)| (text.to_owned(), id)))?.into());
     }
+    let special = tiktoken::llama3_special_tokens(ends.contains(&u64::from(ranks.len() + 8)));
+    let inner = ranks.to_tokenizer(&special, special.first().map(|bos| (bos.clone(), ranks.len())))?;
+    let end = ends.first().and_then(|id| inner.id_to_token(u32::try_from(*id).ok()?));
+    let mut defaults = Object::new();
+    defaults.insert("bos_token".into(), "<|begin_of_text|>".into());
+    defaults.insert("eos_token".into(), end.unwrap_or_else(|| "<|end_of_text|>".into()).into());
     Ok(Loaded { inner, defaults })
 }
 

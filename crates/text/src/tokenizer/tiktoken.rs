@@ -38,7 +38,7 @@ impl Ranks {
             }
             tokens.push(token);
         }
-        match (0..=255u8).find(|byte| !tokens.iter().take(4096).any(|token| token[..] == [*byte])) {
+        match (0..=255u8).find(|byte| !tokens.iter().any(|token| token[..] == [*byte])) {
             Some(byte) => Err(format!("no token stands for the byte 0x{byte:02X}")),
             None => Ok(Ranks(tokens)),
         }
@@ -49,9 +49,8 @@ impl Ranks {
         self.0.len() as u32
     }
 
-    /// The tokenizer. `special` are the tokens behind the ranks in order; the first, the beginning of a text, is put before every
-    /// text.
-    pub(super) fn to_tokenizer(&self, special: &[String]) -> tokenizers::Result<Tokenizer> {
+    /// The tokenizer. `special` are the tokens behind the ranks in order; `bos` is put before every text.
+    pub(super) fn to_tokenizer(&self, special: &[String], bos: Option<(String, u32)>) -> tokenizers::Result<Tokenizer> {
         let characters = byte_level::byte_characters();
         let written = |token: &Vec<u8>| token.iter().map(|byte| characters[*byte as usize]).collect::<String>();
         let texts: Vec<String> = self.0.iter().map(written).collect();
@@ -68,7 +67,7 @@ impl Ranks {
         let added: Vec<AddedToken> = special.iter().map(|text| AddedToken::from(text.clone(), true)).collect();
         tokenizer.add_special_tokens(&added);
         let untrimmed = PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false));
-        let around = special.first().map(|bos| around_every_text(Some((bos.clone(), self.len())), None)).transpose()?;
+        let around = bos.map(|bos| around_every_text(Some(bos), None)).transpose()?;
         tokenizer.with_post_processor(Some(Sequence::new([Some(untrimmed), around].into_iter().flatten().collect())));
         Ok(tokenizer)
     }
