@@ -34,12 +34,14 @@ pub enum TextError {
         encoding: &'static str,
     },
     /// The folder has no tokenizer.
-    #[error("{} has no tokenizer; looked for {looked_for}", dir.display())]
+    #[error(
+        "{} has no tokenizer; looked for tokenizer.json, a SentencePiece or tiktoken model (tokenizer.model, spiece.model, or one file \
+         *.model), vocab.json with merges.txt, tokenizer.bin of llama2.c",
+        dir.display()
+    )]
     TokenizerMissing {
         /// The folder.
         dir: PathBuf,
-        /// What would have been one.
-        looked_for: String,
     },
     /// A tokenizer file is broken.
     #[error("{}: {cause}", path.display())]

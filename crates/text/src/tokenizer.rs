@@ -170,6 +170,15 @@ impl Tokenizer {
                 config.get_or_insert_default().entry(key).or_insert(value);
             }
         }
+        let vocab = inner.get_vocab(true);
+        if let Some((text, id)) = vocab.iter().max_by_key(|(_, id)| **id)
+            && *id as usize > 16 * (vocab.len() + 1024)
+        {
+            return Err(TextError::TokenizerFile {
+                path: dir.join("tokenizer.json"),
+                cause: format!("token {text:?} has the id {id}, but there are only {} tokens", vocab.len()),
+            });
+        }
         let named = NamedTokens::find(&inner, config.as_ref(), special_map.as_ref(), model_config, dir)?;
         let surround = Surround::of(config.as_ref(), &named);
         let mut config = config.unwrap_or_default();

@@ -153,6 +153,39 @@ fn classes_put_their_tokens_around_a_text() {
     assert!(gemma.token_id("\t").is_some());
 }
 
+#[test]
+fn files_beside_a_model_file_add_tokens_behind_its_vocabulary() {
+    let dir = repository().join("fixtures");
+    let model = dir.join("sentencepiece-bpe/tokenizer.model");
+    let beside = folder(&[(&model, "tokenizer.model")]);
+    let rows = Tokenizer::from_dir(beside.path()).unwrap().vocab_size();
+    fs::write(beside.path().join("added_tokens.json"), format!(r#"{{"[燈]": {}, "[PAD]": {rows}}}"#, rows + 1)).unwrap();
+    fs::write(beside.path().join("special_tokens_map.json"), r#"{"pad_token": "[PAD]", "eos_token": "</s>"}"#).unwrap();
+    let tokenizer = Tokenizer::from_dir(beside.path()).unwrap();
+    assert_eq!((tokenizer.vocab_size(), tokenizer.pad().unwrap().id), (rows + 2, rows as u32));
+    assert_eq!(tokenizer.encode("[燈]", false).unwrap(), [rows as u32 + 1]);
+
+    let ranks = folder(&[(&dir.join("tiktoken/tokenizer.model"), "tokenizer.model")]);
+    let rows = Tokenizer::from_dir(ranks.path()).unwrap().vocab_size() - 256;
+    let token = |text: &str| serde_json::json!({"content": text, "special": true});
+    let config = serde_json::json!({
+        "added_tokens_decoder": {rows.to_string(): token("<|end|>"), (rows + 1).to_string(): token("<|begin|>")},
+        "bos_token": "<|begin|>", "eos_token": "<|end|>",
+    });
+    fs::write(ranks.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    let tokenizer = Tokenizer::from_dir(ranks.path()).unwrap();
+    assert_eq!((tokenizer.vocab_size(), tokenizer.leading_bos()), (rows + 2, Some(rows as u32 + 1)));
+    assert_eq!(tokenizer.encode("<|end|>", true).unwrap(), [rows as u32 + 1, rows as u32]);
+
+    // Llama 3.1 ends messages with a token that Llama 3 had reserved.
+    let ranks = folder(&[(&dir.join("tiktoken/tokenizer.model"), "tokenizer.model")]);
+    let ends = serde_json::json!({"eos_token_id": [rows + 9, rows + 8]});
+    fs::write(ranks.path().join("config.json"), ends.to_string()).unwrap();
+    let tokenizer = Tokenizer::from_dir(ranks.path()).unwrap();
+    assert_eq!(tokenizer.eos().unwrap().text, "<|eot_id|>");
+    assert_eq!(tokenizer.token_id("<|eom_id|>"), Some(rows as u32 + 8));
+}
+
 /// Texts and ids of golden_ids.json under the key that begins so; which texts its own decoder restores.
 fn golden(file: &Value, key: &str) -> Vec<(String, Vec<u32>, Option<bool>)> {
     let starts = |object: &Value| {

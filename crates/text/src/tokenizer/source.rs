@@ -18,10 +18,6 @@ use crate::error::TextError;
 
 type Object = Map<String, Value>;
 
-/// What is looked for in a folder, as messages list it.
-pub(super) const LOOKED_FOR: &str = "tokenizer.json, a SentencePiece or tiktoken model (tokenizer.model, spiece.model, or one file *.model), \
-     vocab.json with merges.txt, tokenizer.bin of llama2.c";
-
 /// An added token longer than this is taken for a broken file: the table in which added tokens are found grows with their length.
 const LONGEST_ADDED_TOKEN: usize = 512;
 
@@ -58,7 +54,7 @@ pub(super) fn from_folder(
     }
     match file("tokenizer.bin") {
         Some(path) => from_llama2c(&path),
-        None => Err(TextError::TokenizerMissing { dir: dir.to_path_buf(), looked_for: LOOKED_FOR.into() }),
+        None => Err(TextError::TokenizerMissing { dir: dir.to_path_buf() }),
     }
 }
 

@@ -1,12 +1,11 @@
 //! Merging the bytes of a piece, with a memory of pieces met before.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{PoisonError, RwLock};
 
 use serde::Deserialize;
-use tokenizers::Model;
 use tokenizers::models::bpe::BPE;
 
 use super::super::byte_level::byte_characters;
@@ -29,7 +28,7 @@ pub(super) struct Merger {
     /// Pairs of ids to their rank and what they become.
     pairs: HashMap<u64, (u32, u32), BuildHasherDefault<PairHasher>>,
     /// How many bytes each id stands for; 0 for ids that merging cannot give.
-    lengths: Vec<u32>,
+    lengths: Vec<usize>,
     memory: [RwLock<HashMap<Box<[u8]>, Box<[u32]>>>; PARTS],
 }
 
@@ -49,31 +48,30 @@ impl Merger {
         if !plain {
             return None;
         }
+        let vocab = bpe.get_vocab();
+        // Ids are places in a list here; and a vocabulary with gaps is complained of on standard output when its JSON is made.
+        let ids: HashSet<u32> = vocab.values().copied().collect();
+        if ids.len() != vocab.len() || ids.iter().any(|id| *id as usize >= ids.len()) {
+            return None;
+        }
         let characters = byte_characters();
         let mut bytes = [0; 256];
         for (id, character) in bytes.iter_mut().zip(characters) {
-            *id = bpe.token_to_id(character.encode_utf8(&mut [0; 4]))?;
+            *id = *vocab.get(character.encode_utf8(&mut [0; 4]) as &str)?;
         }
         let described: Described = serde_json::from_str(&serde_json::to_string(bpe).ok()?).ok()?;
         let mut pairs = HashMap::with_capacity_and_hasher(described.merges.len(), BuildHasherDefault::default());
-        let mut made = Vec::with_capacity(described.merges.len());
+        let mut lengths = vec![0; vocab.len()];
+        for id in bytes {
+            lengths[id as usize] = 1;
+        }
         for ((left, right), rank) in described.merges.iter().zip(0..) {
-            let whole = bpe.token_to_id(&format!("{left}{right}"))?;
-            pairs.insert(pair(bpe.token_to_id(left)?, bpe.token_to_id(right)?), (rank, whole));
-            made.push((whole, u32::try_from(left.chars().count() + right.chars().count()).ok()?));
+            let whole = *vocab.get(&format!("{left}{right}"))?;
+            pairs.insert(pair(*vocab.get(left)?, *vocab.get(right)?), (rank, whole));
+            lengths[whole as usize] = left.chars().count() + right.chars().count();
         }
-        let lengths = bytes.into_iter().map(|id| (id, 1)).chain(made);
-        let most = lengths.clone().map(|(id, _)| id as usize).max().unwrap_or(0);
-        // Ids are places in a list here, which must not be much longer than the vocabulary.
-        if most > 16 * (bpe.get_vocab_size() + 1024) {
-            return None;
-        }
-        let mut by_id = vec![0; most + 1];
-        for (id, length) in lengths {
-            by_id[id as usize] = length;
-        }
-        let whole = bpe.ignore_merges.then(|| bpe.get_vocab());
-        Some(Merger { characters, whole, bytes, pairs, lengths: by_id, memory: Default::default() })
+        let whole = bpe.ignore_merges.then_some(vocab);
+        Some(Merger { characters, whole, bytes, pairs, lengths, memory: Default::default() })
     }
 
     /// Appends the tokens of a piece.
@@ -101,7 +99,7 @@ impl Merger {
     /// How many bytes of a piece of `piece` bytes the token stands for, where merging gave it; the whole piece where it was taken
     /// as it stands.
     pub(super) fn length(&self, id: u32, piece: usize, tokens: usize) -> usize {
-        if tokens == 1 { piece } else { self.lengths.get(id as usize).map_or(0, |length| *length as usize) }
+        if tokens == 1 { piece } else { self.lengths.get(id as usize).copied().unwrap_or(0) }
     }
 
     fn tokens(&self, piece: &[u8]) -> Vec<u32> {
