@@ -1,7 +1,10 @@
 """Makes fixtures/{sentencepiece-unigram, sentencepiece-bpe, tiktoken}: small tokenizer.model files of the three kinds with what their
 own implementations make of some texts.
 
-usage: make_tokenizer_models.py      (made with sentencepiece 0.2.0 and tiktoken 0.8.0; the training text is the script's own)
+usage: make_tokenizer_models.py      (made with sentencepiece 0.2.0, tiktoken 0.8.0, transformers 4.46.3, tokenizers 0.20.3)
+
+The training text is the script's own. For SentencePiece models the ids of transformers' fast tokenizers, converted from the same
+file, stand beside.
 """
 
 import base64
@@ -9,9 +12,11 @@ import io
 import json
 import pathlib
 import random
+import tempfile
 
 import sentencepiece
 import tiktoken
+import transformers
 from tiktoken._educational import bpe_train
 
 FIXTURES = pathlib.Path(__file__).parent.parent / "fixtures"
@@ -45,7 +50,21 @@ def corpus():
         yield f"{random.choice(who)}{random.choice(where)}{random.choice(does)}{random.choice(what)}。"
 
 
-def write(folder, model, encode, vocab_size):
+def converted(model, classes):
+    """Ids, special tokens included, of the fast tokenizers of these classes with these settings."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "tokenizer.model"
+        path.write_bytes(model)
+        for name, settings in classes:
+            slow = getattr(transformers, name)(str(path), **settings)
+            with tempfile.TemporaryDirectory() as saved:
+                slow.save_pretrained(saved)
+                fast = getattr(transformers, name + "Fast").from_pretrained(saved)
+            ids = [fast(text)["input_ids"] for text in TEXTS]
+            yield {"config": {"tokenizer_class": name, **settings}, "vocab_size": len(fast), "ids": ids}
+
+
+def write(folder, model, encode, vocab_size, classes=()):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(model)
     cases = []
@@ -53,11 +72,13 @@ def write(folder, model, encode, vocab_size):
         ids, decoded = encode(text)
         cases.append({"text": text, "ids": ids, "decoded": decoded})
     lines = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in cases)
-    (folder / "golden.json").write_text(f'{{\n "vocab_size": {vocab_size},\n "encode": [\n  {lines}\n ]\n}}\n')
+    by_class = ",\n  ".join(json.dumps(case, ensure_ascii=False) for case in converted(model, classes))
+    (folder / "golden.json").write_text(
+        f'{{\n "vocab_size": {vocab_size},\n "encode": [\n  {lines}\n ],\n "transformers": [\n  {by_class}\n ]\n}}\n')
     print(folder.name, vocab_size, "tokens,", len(model), "bytes")
 
 
-def sentencepiece_model(name, **settings):
+def sentencepiece_model(name, classes, **settings):
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(corpus()), model_writer=model, character_coverage=1.0, num_threads=1,
@@ -68,7 +89,7 @@ def sentencepiece_model(name, **settings):
         ids = processor.encode(text)
         return ids, processor.decode(ids)
 
-    write(FIXTURES / name, model.getvalue(), encode, processor.get_piece_size())
+    write(FIXTURES / name, model.getvalue(), encode, processor.get_piece_size(), classes)
 
 
 def tiktoken_model(name):
@@ -84,8 +105,12 @@ def tiktoken_model(name):
     write(FIXTURES / name, model, encode, len(ranks) + 256)
 
 
-sentencepiece_model("sentencepiece-unigram", model_type="unigram", vocab_size=300)
+T5 = [("T5Tokenizer", {"extra_ids": 10, "legacy": legacy}) for legacy in [True, False]]
+LLAMA = [("LlamaTokenizer", {"legacy": legacy, "add_eos_token": legacy}) for legacy in [True, False]]
+GEMMA = [("GemmaTokenizer", {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<unk>"})]
+
+sentencepiece_model("sentencepiece-unigram", T5, model_type="unigram", vocab_size=300)
 sentencepiece_model(
-    "sentencepiece-bpe", model_type="bpe", vocab_size=700, byte_fallback=True, normalization_rule_name="identity",
-    remove_extra_whitespaces=False, split_digits=True)
+    "sentencepiece-bpe", LLAMA + GEMMA, model_type="bpe", vocab_size=700, byte_fallback=True,
+    normalization_rule_name="identity", remove_extra_whitespaces=False, split_digits=True)
 tiktoken_model("tiktoken")

@@ -10,6 +10,7 @@ mod fast;
 mod gguf;
 mod llama2c;
 mod merges;
+mod ordinary;
 mod pattern;
 mod protobuf;
 mod save;
@@ -28,11 +29,11 @@ use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
-use tokenizers::{Model, NormalizedString, Normalizer, OffsetType, PreTokenizedString, PreTokenizer};
 
 use crate::error::TextError;
 pub use added::NewToken;
 use fast::Fast;
+use ordinary::Ordinary;
 use source::{Loaded, guarded};
 use special::{NamedTokens, Surround};
 pub use stream::StreamDecoder;
@@ -68,6 +69,7 @@ pub struct Tokenizer {
     leading_bos: Option<u32>,
     /// Made when the first text comes; none for kinds that it does not know.
     fast: OnceLock<Option<Arc<Fast>>>,
+    ordinary: OnceLock<Arc<Ordinary>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -201,9 +203,18 @@ impl Tokenizer {
         let borders = added_tokens.iter().filter(|(_, token)| border(token)).map(|(id, _)| *id).collect();
         special_ids.extend(named.eos.iter().map(|token| token.id));
         let vocab_size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
-        let fast = OnceLock::new();
-        let mut tokenizer =
-            Tokenizer { inner, config, named, surround, special_ids, borders, vocab_size, leading_bos: None, fast };
+        let mut tokenizer = Tokenizer {
+            inner,
+            config,
+            named,
+            surround,
+            special_ids,
+            borders,
+            vocab_size,
+            leading_bos: None,
+            fast: OnceLock::new(),
+            ordinary: OnceLock::new(),
+        };
         tokenizer.leading_bos = tokenizer.find_leading_bos()?;
         Ok(tokenizer)
     }
@@ -241,27 +252,6 @@ impl Tokenizer {
             ids.extend(*eos);
         }
         Ok(ids)
-    }
-
-    /// Token ids of `text` as text alone: what is written as a special token in it is ordinary text (tiktoken's
-    /// `encode_ordinary`, SentencePiece's `encode`). Nothing is put around it.
-    ///
-    /// # Errors
-    /// As [`Tokenizer::encode`].
-    pub fn encode_ordinary(&self, text: &str) -> Result<Vec<u32>, TextError> {
-        let encoding = tokenise(|| {
-            let mut normalized = NormalizedString::from(text);
-            if let Some(normalizer) = self.inner.get_normalizer() {
-                normalizer.normalize(&mut normalized)?;
-            }
-            let mut pieces = PreTokenizedString::from(normalized);
-            if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
-                pre_tokenizer.pre_tokenize(&mut pieces)?;
-            }
-            pieces.tokenize(|piece| self.inner.get_model().tokenize(piece.get()))?;
-            pieces.into_encoding(None, 0, OffsetType::None)
-        })?;
-        Ok(encoding.get_ids().to_vec())
     }
 
     /// Token ids of `text` with byte offsets, without special tokens around it.

@@ -42,11 +42,12 @@ fn mutated(original: &[u8], random: &mut Random) -> Vec<u8> {
     let mut bytes = original.to_vec();
     for _ in 0..=random.below(4) {
         let at = random.below(bytes.len() + 1);
-        let end = (at + 1 + random.below(if random.below(4) == 0 { 400 } else { 8 })).min(bytes.len());
+        let longest = if random.below(4) == 0 { 400 } else { 8 };
+        let end = (at + 1 + random.below(longest)).min(bytes.len());
         let at = at.min(end);
         match random.below(8) {
-            0 if at < bytes.len() => bytes[at] ^= 1 << random.below(8),
-            1 if at < bytes.len() => bytes[at] = random.below(256) as u8,
+            0 if at < end => bytes[at] ^= 1 << random.below(8),
+            1 if at < end => bytes[at] = random.below(256) as u8,
             2 => bytes.truncate(at),
             3 => drop(bytes.drain(at..end)),
             4 => {

@@ -32,7 +32,7 @@ pub(super) fn load(vocabulary: &Vocabulary, path: &Path) -> Result<Loaded, TextE
                 "add_bos_token": vocabulary.add_bos.unwrap_or(true),
                 "add_eos_token": vocabulary.add_eos.unwrap_or(false),
             });
-            from_pieces(&model, Style::Plain, around.as_object(), path)?
+            from_pieces(&model, Style::Llama { legacy: true }, around.as_object(), path)?
         }
         "gpt2" => {
             let pre = vocabulary.pre.as_deref().unwrap_or_default();
@@ -51,6 +51,7 @@ pub(super) fn load(vocabulary: &Vocabulary, path: &Path) -> Result<Loaded, TextE
         }
     };
     name_tokens(vocabulary, &mut loaded.defaults);
+    loaded.defaults.insert("tokenizer_class".into(), "PreTrainedTokenizerFast".into());
     Ok(loaded)
 }
 

@@ -164,15 +164,12 @@ impl SentencePiece {
     /// Old models do not write the ids of the special pieces that they have in the usual places; and an id that names no piece of
     /// that kind names none.
     fn name_by_kind(&mut self) {
-        let of_kind = |id: Option<u32>, kind: Kind| id.filter(|id| self.kind(*id) == Some(kind));
-        self.bos = of_kind(self.bos, Kind::Control);
-        self.eos = of_kind(self.eos, Kind::Control);
-        self.pad = of_kind(self.pad, Kind::Control);
+        let pieces = &self.pieces;
+        let control = |id: u32| pieces.get(id as usize).is_some_and(|piece| piece.kind == Kind::Control);
+        for id in [&mut self.bos, &mut self.eos, &mut self.pad] {
+            *id = id.filter(|id| control(*id));
+        }
         self.unk = self.pieces.iter().position(|piece| piece.kind == Kind::Unknown).map(|at| at as u32);
-    }
-
-    fn kind(&self, id: u32) -> Option<Kind> {
-        self.pieces.get(id as usize).map(|piece| piece.kind)
     }
 
     /// The text of a piece.

@@ -22,13 +22,13 @@ pub(in crate::tokenizer) const KNOWN_CLASSES: &str =
 pub(in crate::tokenizer) enum Style {
     /// What the model's own settings say.
     Plain,
-    /// Settings of the model as Llama's: spaces become `▁`, one before every text; `legacy: false` puts it before the first
-    /// stretch of text alone, not behind special tokens.
+    /// Spaces become `▁`, one before every stretch of text; with `legacy: false` at the beginning of the text alone, not behind
+    /// special tokens.
     Llama { legacy: bool },
     /// A tab is a piece of its own.
     Gemma,
     /// So many tokens `<extra_id_0>` stand behind the pieces, the last first, and every text is closed.
-    T5 { extra_ids: u32 },
+    T5 { extra_ids: u32, legacy: bool },
 }
 
 impl Style {
@@ -39,17 +39,18 @@ impl Style {
             object.and_then(|object| object.get(key)).and_then(Value::as_str).unwrap_or("").to_owned()
         };
         let setting = |key: &str| config.and_then(|c| c.get(key));
-        let llama = Style::Llama { legacy: setting("legacy").and_then(Value::as_bool).unwrap_or(true) };
+        let legacy = setting("legacy").and_then(Value::as_bool).unwrap_or(true);
+        let llama = Style::Llama { legacy };
         let extra_ids = setting("extra_ids").and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
         Some(match text(config, "tokenizer_class").trim_end_matches("Fast") {
             "LlamaTokenizer" | "CodeLlamaTokenizer" => llama,
             "GemmaTokenizer" => Style::Gemma,
-            "T5Tokenizer" => Style::T5 { extra_ids: extra_ids.unwrap_or(100) },
+            "T5Tokenizer" => Style::T5 { extra_ids: extra_ids.unwrap_or(100), legacy },
             "PreTrainedTokenizer" => Style::Plain,
             "" => match text(model_config, "model_type").as_str() {
                 "llama" | "mistral" | "mixtral" => llama,
                 "gemma" | "gemma2" => Style::Gemma,
-                "t5" => Style::T5 { extra_ids: 100 },
+                "t5" => Style::T5 { extra_ids: 100, legacy },
                 _ => Style::Plain,
             },
             _ => return None,
@@ -79,7 +80,7 @@ pub(in crate::tokenizer) fn to_tokenizer(
     let layout = Layout::of(model, style);
     tokenizer.with_normalizer(layout.normalizer(model)?);
     tokenizer.with_pre_tokenizer(layout.pre_tokenizer()?);
-    tokenizer.with_decoder(Some(layout.decoder(model, style)?));
+    tokenizer.with_decoder(Some(layout.decoder(model)?));
     let added: Vec<AddedToken> = pieces
         .iter()
         .filter(|piece| matches!(piece.kind, Kind::Control | Kind::Unknown | Kind::UserDefined))
@@ -110,7 +111,7 @@ fn with_own_pieces(model: &SentencePiece, style: Style) -> Vec<Piece> {
         tab.text = "\t".into();
         tab.kind = Kind::Normal;
     }
-    if let Style::T5 { extra_ids } = style {
+    if let Style::T5 { extra_ids, .. } = style {
         let text = |i: u32| format!("<extra_id_{i}>");
         let missing = (0..extra_ids).rev().filter(|i| !pieces.iter().any(|piece| piece.text == text(*i)));
         let extra: Vec<Piece> = missing.map(|i| Piece { text: text(i), score: 0.0, kind: Kind::Control }).collect();
@@ -146,26 +147,42 @@ fn vocabulary(model: &SentencePiece, style: Style, pieces: &[Piece]) -> tokenize
     }
 }
 
+/// Where `▁` is put in front of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Prefix {
+    Nowhere,
+    /// At the beginning of the text, as SentencePiece has it.
+    AtFirst,
+    /// At every stretch of text, also behind added tokens.
+    Always,
+}
+
 /// How a text becomes what pieces are looked for in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// The whole text at once, spaces as `▁`; with or without one in front.
-    Whole { prefix: bool },
-    /// The whole text at once, `▁` before the first stretch of text alone.
-    WholeFirst,
+    /// The whole text at once, spaces as `▁`.
+    Whole(Prefix),
     /// Word by word, each with its `▁`; white space at the end is dropped and several spaces are one.
-    Words { prefix: bool },
+    Words(Prefix),
 }
 
 impl Layout {
     fn of(model: &SentencePiece, style: Style) -> Self {
+        let prefix = |prefix: Prefix| if model.add_dummy_prefix { prefix } else { Prefix::Nowhere };
         match style {
-            Style::Gemma => Layout::Whole { prefix: false },
-            Style::Llama { legacy: false } => Layout::WholeFirst,
-            Style::Llama { legacy: true } => Layout::Whole { prefix: true },
-            Style::T5 { .. } => Layout::Words { prefix: model.add_dummy_prefix },
-            Style::Plain if model.remove_extra_whitespaces => Layout::Words { prefix: model.add_dummy_prefix },
-            Style::Plain => Layout::Whole { prefix: model.add_dummy_prefix },
+            Style::Gemma => Layout::Whole(Prefix::Nowhere),
+            Style::Llama { legacy: false } => Layout::Whole(Prefix::AtFirst),
+            Style::Llama { legacy: true } => Layout::Whole(prefix(Prefix::Always)),
+            Style::T5 { legacy: true, .. } => Layout::Words(prefix(Prefix::Always)),
+            Style::T5 { legacy: false, .. } => Layout::Words(prefix(Prefix::AtFirst)),
+            Style::Plain if model.remove_extra_whitespaces => Layout::Words(prefix(Prefix::AtFirst)),
+            Style::Plain => Layout::Whole(prefix(Prefix::AtFirst)),
+        }
+    }
+
+    fn prefix(self) -> Prefix {
+        match self {
+            Layout::Whole(prefix) | Layout::Words(prefix) => prefix,
         }
     }
 
@@ -176,15 +193,15 @@ impl Layout {
             steps.push(rules.into());
         }
         let described = match self {
-            Layout::Whole { prefix: true } => json!([
+            Layout::Whole(Prefix::Always) => json!([
                 {"type": "Prepend", "prepend": "▁"},
                 {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
             ]),
-            Layout::Whole { prefix: false } => {
+            Layout::Whole(Prefix::Nowhere) => {
                 json!([{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}])
             }
-            Layout::WholeFirst => json!([]),
-            Layout::Words { .. } => json!([
+            Layout::Whole(Prefix::AtFirst) => json!([]),
+            Layout::Words(_) => json!([
                 {"type": "Strip", "strip_left": false, "strip_right": true},
                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
             ]),
@@ -198,35 +215,33 @@ impl Layout {
         })
     }
 
-    fn pre_tokenizer(self) -> tokenizers::Result<Option<PreTokenizerWrapper>> {
-        let metaspace = |scheme: &str, split: bool| {
-            json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split})
+    fn metaspace(self) -> Value {
+        let scheme = match self.prefix() {
+            Prefix::Nowhere => "never",
+            Prefix::AtFirst => "first",
+            Prefix::Always => "always",
         };
-        let described = match self {
-            Layout::Whole { .. } => return Ok(None),
-            Layout::WholeFirst => metaspace("first", false),
-            Layout::Words { prefix: true } => metaspace("always", true),
-            Layout::Words { prefix: false } => metaspace("never", true),
-        };
-        Ok(Some(serde_json::from_value(described)?))
+        let split = matches!(self, Layout::Words(_));
+        json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": split})
     }
 
-    fn decoder(self, model: &SentencePiece, style: Style) -> tokenizers::Result<DecoderWrapper> {
-        let strips = match self {
-            Layout::Whole { prefix } | Layout::Words { prefix } => prefix,
-            Layout::WholeFirst => true,
-        };
-        if matches!(self, Layout::Words { .. }) && !model.byte_fallback {
-            let scheme = if strips { "always" } else { "never" };
-            let described = json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": scheme, "split": true});
-            return Ok(serde_json::from_value(described)?);
+    fn pre_tokenizer(self) -> tokenizers::Result<Option<PreTokenizerWrapper>> {
+        match self {
+            Layout::Whole(Prefix::Nowhere | Prefix::Always) => Ok(None),
+            Layout::Whole(Prefix::AtFirst) | Layout::Words(_) => Ok(Some(serde_json::from_value(self.metaspace())?)),
+        }
+    }
+
+    fn decoder(self, model: &SentencePiece) -> tokenizers::Result<DecoderWrapper> {
+        if matches!(self, Layout::Words(_)) && !model.byte_fallback {
+            return Ok(serde_json::from_value(self.metaspace())?);
         }
         let mut decoders = vec![
             json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
             json!({"type": "ByteFallback"}),
             json!({"type": "Fuse"}),
         ];
-        if strips && style != Style::Gemma {
+        if self.prefix() != Prefix::Nowhere {
             decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
         }
         Ok(serde_json::from_value(json!({"type": "Sequence", "decoders": decoders}))?)
