@@ -6,12 +6,12 @@ use luthier_engine::{Device, Layout, Numbers, ParamId, Params, Tape, Tensor, Var
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
-use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::config::Config;
 use crate::decoder::{Decoder, Packed};
 use crate::error::ModelError;
 use crate::init::Stream;
 use crate::store::Store;
+use crate::weights::{self, SaveDtype, Saved, Tensors};
 
 /// A decoder with its weights.
 #[derive(Debug)]
@@ -32,13 +32,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a folder that transformers' `save_pretrained` wrote; all weights frozen. Those that lie in the files as f32
-    /// are used where they are.
+    /// Opens a folder that transformers' `save_pretrained` wrote, or a file that holds a whole model (see
+    /// [`weights::open`]); all weights frozen. Those that lie in the files as f32 are used where they are.
     ///
     /// # Errors
     /// Naming the file and the field or tensor that is wrong.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::load_as(dir, device, Store::F32)
+    pub fn load(path: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::load_as(path, device, Store::F32)
     }
 
     /// As [`Model::load`], with the weights held as `store` says. They are packed as they are read, one after another, so the
@@ -46,9 +46,9 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn load_as(dir: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
+    pub fn load_as(path: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
         let mut model =
-            Self::open(dir, device, |tensors, name, stored, shape| match (store.packing(name, shape), shape) {
+            Self::open(path, device, |tensors, name, stored, shape| match (store.packing(name, shape), shape) {
                 (Some(packing), &[rows, cols]) => tensors.pack(stored, [rows, cols], packing).map(Numbers::Packed),
                 _ => tensors.map_or_read(stored, shape),
             })?;
@@ -61,25 +61,25 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::load`].
-    pub fn load_to_train(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::open(dir, device, |tensors, _, stored, shape| tensors.read(stored, shape).map(Numbers::Owned))
+    pub fn load_to_train(path: &Path, device: &Device) -> Result<Self, ModelError> {
+        Self::open(path, device, |tensors, _, stored, shape| tensors.read(stored, shape).map(Numbers::Owned))
     }
 
     /// `numbers` gets the tensors, a parameter's name, its name in the files, and its shape.
     fn open(
-        dir: &Path,
+        path: &Path,
         device: &Device,
         numbers: impl Fn(&Tensors, &str, &str, &[usize]) -> Result<Numbers, ModelError>,
     ) -> Result<Self, ModelError> {
-        let config = Config::read(dir)?;
-        let tensors = Tensors::of_model(dir)?;
+        let config = Config::read(path)?;
+        let tensors = Tensors::of_model(path)?;
         let mut params = Params::default();
         let decoder = Decoder::build(&config, &mut params, |name, shape| {
             Ok(tensor(device, shape, numbers(&tensors, name, stored_name(&tensors, name), shape)?))
         })?;
-        check_leftovers(&tensors, &params, dir)?;
+        check_leftovers(&tensors, &params, path)?;
         let model = Self::of(config, params, decoder, device);
-        let generation_config = read_generation_config(dir)?;
+        let generation_config = read_generation_config(path)?;
         Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), ..model })
     }
 
@@ -215,7 +215,7 @@ impl Model {
             self.params.iter().take(self.base_params).map(|(_, param)| {
                 (param.name.clone(), Saved { shape: param.shape.clone(), dtype, tensor: &param.tensor })
             });
-        checkpoint::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
+        weights::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
         let mut json = self.config.json.clone();
         json.insert("torch_dtype".to_owned(), dtype.torch_name().into());
         if json.contains_key("dtype") {
@@ -266,8 +266,9 @@ fn stored_name<'a>(tensors: &Tensors, name: &'a str) -> &'a str {
 fn check_leftovers(tensors: &Tensors, params: &Params, dir: &Path) -> Result<(), ModelError> {
     for name in tensors.names() {
         let bare = name.strip_prefix("model.").unwrap_or(name);
-        // Old files carry the rotary frequencies, which follow from the configuration.
-        let matters = bare.starts_with("layers.") && !bare.ends_with("rotary_emb.inv_freq");
+        // Old files carry the rotary frequencies, which follow from the configuration, and counters and masks.
+        let is_weight = tensors.is_readable(name) && !bare.ends_with("rotary_emb.inv_freq");
+        let matters = bare.starts_with("layers.") && is_weight;
         if matters && params.find(&format!("model.{bare}")).is_none() {
             let path = dir.join("config.json");
             let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");
