@@ -4,17 +4,19 @@ mod config;
 mod tables;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use luthier_engine::{Linear, LowRank, MatMul, Numbers, Param, ParamId, Params, Tensor};
 
-use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::error::ModelError;
 use crate::init::Stream;
 use crate::model::{Model, tensor, write_json};
+use crate::weights::{self, SaveDtype, Saved, Tensors};
 
 const PREFIX: &str = "base_model.model.";
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// What PEFT wrote before 0.6.
+const PICKLED_WEIGHTS: &str = "adapter_model.bin";
 
 /// How a LoRA adapter is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -59,6 +61,11 @@ pub(crate) struct Adapter {
     replaced: Vec<(ParamId, Tensor)>,
 }
 
+/// The file in an adapter's folder that holds its weights, if there is one.
+pub fn weights_file(dir: &Path) -> Option<PathBuf> {
+    [WEIGHTS, PICKLED_WEIGHTS].map(|file| dir.join(file)).into_iter().find(|file| file.is_file())
+}
+
 impl Model {
     /// Attaches a fresh adapter, the only thing trained from now on: A uniform in ±1/sqrt(in) as PEFT's
     /// Kaiming initialisation draws it, B zero, so that the model does not change yet.
@@ -85,12 +92,8 @@ impl Model {
         let options = config::read(dir)?;
         self.check_options(&options)
             .map_err(|error| ModelError::adapter(&dir.join(config::FILE), error.to_string()))?;
-        let weights = dir.join(WEIGHTS);
-        if !weights.is_file() {
-            let pickled =
-                if dir.join("adapter_model.bin").is_file() { "; save its adapter_model.bin as that" } else { "" };
-            return Err(ModelError::adapter(dir, format!("it holds no {WEIGHTS}{pickled}")));
-        }
+        let weights = weights_file(dir)
+            .ok_or_else(|| ModelError::adapter(dir, format!("it holds neither {WEIGHTS} nor {PICKLED_WEIGHTS}")))?;
         let tensors = Tensors::of_file(&weights)?;
         let mut used = HashSet::new();
         self.attach(&options, |name, shape| {
@@ -281,7 +284,7 @@ impl Model {
         let tensors = terms.chain(tables).map(|((name, shape), param)| {
             (name, Saved { shape, transposed: false, dtype: SaveDtype::F32, tensor: &param.tensor })
         });
-        checkpoint::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
+        weights::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
         let columns_first = !self.config.blueprint.transposed().is_empty();
         write_json(&dir.join(config::FILE), &adapter.config(base, &self.modules_to_save(), columns_first))
     }

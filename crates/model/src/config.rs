@@ -10,6 +10,7 @@ use crate::blueprint::Blueprint;
 use crate::error::ModelError;
 use crate::fields::Fields;
 use crate::rope::Rope;
+use crate::weights;
 
 /// The shape of a decoder, as the family's switches and `config.json` say it.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,19 +69,14 @@ impl std::ops::Deref for Config {
 }
 
 impl Config {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, or what a file that holds a whole model says in its place (see
+    /// [`weights::open`]).
     ///
     /// # Errors
     /// When it is missing, no JSON, of an unsupported family, or lacks or contradicts a field.
-    pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        let path = dir.join("config.json");
-        if !path.is_file() {
-            return Err(ModelError::NotAModel { path: dir.to_owned(), why: no_config(dir) });
-        }
-        let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
-        let json: Map<String, Value> = serde_json::from_slice(&text)
-            .map_err(|error| ModelError::config(&path, format!("is not a JSON object: {error}")))?;
-        Self::from_json(json, &path)
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        let (json, named) = weights::config(path)?;
+        Self::from_json(json, &named)
     }
 
     /// The configuration that this JSON describes; `path` is named in errors.
@@ -191,18 +187,4 @@ fn text_part(mut json: Map<String, Value>) -> Map<String, Value> {
         }
     }
     text
-}
-
-/// Why a folder without `config.json` is no model, and what to give instead.
-fn no_config(dir: &Path) -> String {
-    if dir.join("adapter_config.json").is_file() {
-        return "it holds an adapter; give its base model as the model, and this folder as the adapter".to_owned();
-    }
-    if dir.is_dir() {
-        return "it holds no config.json; give the folder that transformers' save_pretrained wrote".to_owned();
-    }
-    if dir.exists() {
-        return "it is a file; give the folder that config.json stands in".to_owned();
-    }
-    "there is no such folder; give the path of a folder with config.json and model.safetensors".to_owned()
 }

@@ -6,13 +6,13 @@ use luthier_engine::{Device, Head, Layout, Numbers, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
-use crate::checkpoint::{self, SaveDtype, Saved};
 use crate::config::Config;
 use crate::decoder::{Decoder, Packed, Role};
 use crate::error::ModelError;
 use crate::init::Stream;
 use crate::open::Opening;
 use crate::store::Store;
+use crate::weights::{self, SaveDtype, Saved};
 
 /// A decoder with its weights.
 #[derive(Debug)]
@@ -184,7 +184,7 @@ impl Model {
             let transposed = columns_first.contains(&param.name);
             (param.name.clone(), Saved { shape: param.shape.clone(), transposed, dtype, tensor: &param.tensor })
         });
-        checkpoint::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
+        weights::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
         let mut json = self.config.json.clone();
         json.insert("torch_dtype".to_owned(), dtype.torch_name().into());
         if json.contains_key("dtype") {

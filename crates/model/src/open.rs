@@ -6,12 +6,12 @@ use luthier_engine::{Device, Numbers, Packed, Packing, Params};
 use serde_json::{Map, Value};
 
 use crate::blueprint::Blueprint;
-use crate::checkpoint::Tensors;
 use crate::config::Config;
 use crate::decoder::{Decoder, Role, Weight};
 use crate::error::ModelError;
 use crate::model::{Model, tensor};
 use crate::store::Store;
+use crate::weights::Tensors;
 
 /// How a model is opened.
 #[derive(Clone, Copy, Debug, Default)]
@@ -181,7 +181,9 @@ impl StoredNames {
         let blocks = blocks.split_inclusive('.').take_while(|part| *part != "0.").collect::<String>();
         for name in tensors.names() {
             let Some(bare) = name.strip_prefix(self.theirs) else { continue };
-            let matters = bare.starts_with(&blocks) && !plan.ignored.iter().any(|ending| bare.ends_with(ending));
+            // Counters and masks are no weights.
+            let is_weight = tensors.is_readable(name) && !plan.ignored.iter().any(|ending| bare.ends_with(ending));
+            let matters = bare.starts_with(&blocks) && is_weight;
             if matters && params.find(&format!("{}{bare}", self.ours)).is_none() {
                 let path = dir.join("config.json");
                 let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");

@@ -54,10 +54,11 @@ fn a_folder_that_is_no_adapter_is_refused() {
     refused(&folder("qwen2-bias-tied"), &["no adapter_config.json", "whole model"]);
     refused(&repository().join("fixtures/metrics"), &["no adapter_config.json", "save_pretrained"]);
     let weights = |dir: &Path| dir.join("adapter_model.safetensors");
-    adapter_refused(|dir| fs::remove_file(weights(dir)).unwrap(), &["holds no adapter_model.safetensors"]);
+    let neither = ["holds neither adapter_model.safetensors nor adapter_model.bin"];
+    adapter_refused(|dir| fs::remove_file(weights(dir)).unwrap(), &neither);
     adapter_refused(
         |dir| fs::rename(weights(dir), dir.join("adapter_model.bin")).unwrap(),
-        &["holds no adapter_model.safetensors", "adapter_model.bin"],
+        &["adapter_model.bin", "no file that torch.save wrote"],
     );
     for text in ["", "[]", "{\"r\": 4"] {
         adapter_refused(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use luthier_engine::{Numbers, Params, Tensor};
 use luthier_model::ModelError;
-use luthier_model::checkpoint::{SaveDtype, Saved, Tensors, write_safetensors};
+use luthier_model::weights::{SaveDtype, Saved, Tensors, write_safetensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;

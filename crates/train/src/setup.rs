@@ -313,14 +313,17 @@ fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Resul
         parts.push(hash_of_file(path.full())?);
     }
     if let Method::Lora(recipe::Lora { init: Some(dir), .. }) = &recipe.train.method {
-        parts.push(hash_of_file(&dir.full().join("adapter_model.safetensors"))?);
+        // Without weights there is nothing to hash, and opening the adapter says so.
+        if let Some(weights) = luthier_model::adapter::weights_file(dir.full()) {
+            parts.push(hash_of_file(&weights)?);
+        }
     }
     let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     files.sort();
     for file in files {
         let kind = file.extension().and_then(|extension| extension.to_str());
-        if matches!(kind, Some("safetensors" | "json" | "jinja" | "txt")) {
+        if matches!(kind, Some("safetensors" | "bin" | "json" | "jinja" | "txt")) {
             parts.push(hash_of_file(&file)?);
         }
     }

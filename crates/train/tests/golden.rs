@@ -9,7 +9,7 @@ use std::path::Path;
 
 use luthier_engine::Device;
 use luthier_fixtures::{ids, json, repository, shared_for};
-use luthier_model::checkpoint::Tensors;
+use luthier_model::weights::Tensors;
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::StepMetrics;
 use luthier_train::recipe::{

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use luthier_engine::MatMul;
-use luthier_model::Config;
+use luthier_model::{Config, weights};
 use luthier_train::fit::{MARGIN, peak_bytes};
 use luthier_train::meter::{peak_memory_bytes, resident_bytes};
 use luthier_train::recipe::{Base, Method, ModelSource};
@@ -80,16 +80,12 @@ fn inputs(recipe: &ResolvedRecipe) -> Result<(Config, Vec<TrainingRow>, Vec<Stri
         notes.push(format!("a run would not start: {error}"));
     }
     if let ModelSource::Base(Base::Folder(path)) = &recipe.model.source
-        && !has_weights(path.full())
+        && !weights::are_there(path.full())
     {
         notes.push(format!("{} holds no weights yet; planned from its config.json", path.full().display()));
     }
     let rows = rendered.prepared.train.iter().map(TrainingRow::from).collect();
     Ok((rendered.config, rows, notes))
-}
-
-fn has_weights(dir: &Path) -> bool {
-    ["model.safetensors", "model.safetensors.index.json"].iter().any(|file| dir.join(file).is_file())
 }
 
 /// Seconds of the counted steps, from rates of this machine at the model's own shapes.

@@ -7,10 +7,10 @@ use std::path::Path;
 use luthier_engine::{Numbers, Packed, Param, ParamId, Tensor};
 
 use super::{Adapter, PREFIX};
-use crate::checkpoint::Tensors;
 use crate::decoder::Role;
 use crate::error::ModelError;
 use crate::model::{Model, tensor};
+use crate::weights::Tensors;
 
 /// The name of a module at the end of its path.
 fn last(path: &str) -> &str {

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use luthier_model::checkpoint::Tensors;
+use luthier_model::adapter::weights_file;
+use luthier_model::weights::Tensors;
 use serde_json::Value;
 
 use super::facts::Facts;
@@ -24,8 +25,7 @@ pub(super) fn show(dir: &Path, json: bool) -> Result<(), Failure> {
     ] {
         facts.add(name, field(field_name));
     }
-    let weights = dir.join("adapter_model.safetensors");
-    if weights.is_file() {
+    if let Some(weights) = weights_file(dir) {
         let tensors = Tensors::of_file(&weights).map_err(Failure::input)?;
         let count = |name: &str| tensors.shape(name).map_or(0, |shape| shape.iter().product::<usize>());
         facts.add("tensors", tensors.names().count());

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use luthier_model::checkpoint::Tensors;
-use luthier_model::Config;
+use luthier_model::weights::Tensors;
+use luthier_model::{Config, RopeScaling};
 use luthier_text::{SpecialToken, Template, TextError, Tokenizer};
 use serde_json::{Value, json};
 
@@ -33,7 +33,8 @@ pub(super) fn show(dir: &Path, json: bool) -> Result<(), Failure> {
 
 fn add_shape(facts: &mut Facts, config: &Config, tensors: &Tensors) {
     let count = |name: &str| tensors.shape(name).map_or(0, |shape| shape.iter().product::<usize>());
-    let parameters: usize = tensors.names().filter(|name| !name.ends_with("inv_freq")).map(count).sum();
+    let is_weight = |name: &&str| tensors.is_readable(name) && !name.ends_with("inv_freq");
+    let parameters: usize = tensors.names().filter(is_weight).map(count).sum();
     facts.add("architecture", config.family.architecture());
     facts.add("parameters", parameters);
     facts.add("layers", config.num_hidden_layers);
