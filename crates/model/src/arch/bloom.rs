@@ -11,8 +11,10 @@ use crate::fields::{Fields, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "bloom",
     architecture: "BloomForCausalLM",
-    examples: "BLOOM, BLOOMZ, bloom-zh, BELLE-7B",
-    differs: "ALiBi, embedding norm, layer norms, ungated MLP, biases, fused q, k, v",
+    examples: &["bloom-560m", "bloom-1b1-zh", "BELLE-7B-2M"],
+    positions: "ALiBi",
+    attention: "fused, biases",
+    mlp: "GELU",
     read,
     initializer_field: "initializer_range",
 };

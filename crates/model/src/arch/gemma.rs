@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "gemma",
     architecture: "GemmaForCausalLM",
-    examples: "Gemma 2B, 7B",
-    differs: "scaled embeddings, norms stored less one, GELU",
+    examples: &["gemma-2b", "gemma-7b"],
+    positions: "rotary",
+    attention: "grouped",
+    mlp: "GeGLU",
     read,
     initializer_field: "initializer_range",
 };

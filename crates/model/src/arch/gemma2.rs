@@ -9,8 +9,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "gemma2",
     architecture: "Gemma2ForCausalLM",
-    examples: "Gemma 2 2B, 9B, 27B",
-    differs: "as gemma; four norms a layer, soft caps, sliding window in every other layer",
+    examples: &["gemma-2-2b", "gemma-2-9b"],
+    positions: "rotary",
+    attention: "grouped, window, soft cap",
+    mlp: "GeGLU",
     read,
     initializer_field: "initializer_range",
 };

@@ -10,8 +10,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "gemma3_text",
     architecture: "Gemma3ForCausalLM",
-    examples: "Gemma 3 1B; the text part of 4B, 12B, 27B and Gemma-3-TAIDE",
-    differs: "as gemma2; norms of each head, most layers with a window and a rotary base of their own",
+    examples: &["gemma-3-270m", "gemma-3-1b", "Gemma-3-TAIDE-12b (text part)"],
+    positions: "rotary, two bases",
+    attention: "grouped, window, head norms",
+    mlp: "GeGLU",
     read,
     initializer_field: "initializer_range",
 };

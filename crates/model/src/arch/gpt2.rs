@@ -13,8 +13,10 @@ use crate::fields::{Fields, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "gpt2",
     architecture: "GPT2LMHeadModel",
-    examples: "GPT-2 small to XL, gpt2-base-chinese",
-    differs: "learned positions, layer norms, ungated MLP, biases, fused q, k, v",
+    examples: &["gpt2", "gpt2-base-chinese", "gpt2-xl"],
+    positions: "learned",
+    attention: "fused, biases",
+    mlp: "GELU",
     read,
     initializer_field: "initializer_range",
 };

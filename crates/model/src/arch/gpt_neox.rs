@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "gpt_neox",
     architecture: "GPTNeoXForCausalLM",
-    examples: "Pythia, GPT-NeoX-20B, Dolly",
-    differs: "parallel residual, partial rotary, layer norms, ungated MLP, biases, fused q, k, v",
+    examples: &["pythia-70m", "pythia-1b", "gpt-neox-20b"],
+    positions: "rotary, partial",
+    attention: "fused, biases, parallel",
+    mlp: "GELU",
     read,
     initializer_field: "initializer_range",
 };

@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "granite",
     architecture: "GraniteForCausalLM",
-    examples: "Granite 3.x",
-    differs: "factors of embeddings, scores, sums and logits",
+    examples: &["granite-3.3-2b", "granite-3.3-8b"],
+    positions: "rotary",
+    attention: "grouped, scaled",
+    mlp: "SwiGLU",
     read,
     initializer_field: "initializer_range",
 };

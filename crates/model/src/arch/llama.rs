@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "llama",
     architecture: "LlamaForCausalLM",
-    examples: "Llama 1 to 3.x, TAIDE, Taiwan-LLM, Llama-3-Taiwan, SmolLM",
-    differs: "",
+    examples: &["SmolLM-135M", "TinyLlama-1.1B", "Llama-3.2-1B", "Llama-3-Taiwan-8B", "TAIDE-LX-7B"],
+    positions: "rotary",
+    attention: "grouped",
+    mlp: "SwiGLU",
     read,
     initializer_field: "initializer_range",
 };

@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "mistral",
     architecture: "MistralForCausalLM",
-    examples: "Mistral 7B, Breeze-7B",
-    differs: "sliding window",
+    examples: &["Mistral-7B-v0.3", "Breeze-7B-Instruct"],
+    positions: "rotary",
+    attention: "grouped, window",
+    mlp: "SwiGLU",
     read,
     initializer_field: "initializer_range",
 };

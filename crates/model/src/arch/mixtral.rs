@@ -12,8 +12,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "mixtral",
     architecture: "MixtralForCausalLM",
-    examples: "Mixtral 8x7B",
-    differs: "experts; sliding window",
+    examples: &["Mixtral-8x7B"],
+    positions: "rotary",
+    attention: "grouped, window",
+    mlp: "SwiGLU experts",
     read,
     initializer_field: "initializer_range",
 };

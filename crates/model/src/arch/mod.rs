@@ -33,10 +33,14 @@ pub struct FamilyInfo {
     pub model_type: &'static str,
     /// The class that transformers loads it with.
     pub architecture: &'static str,
-    /// Models of it that people know.
-    pub examples: &'static str,
-    /// How it differs from llama.
-    pub differs: &'static str,
+    /// Models of it that people know, the smallest first.
+    pub examples: &'static [&'static str],
+    /// How a token knows where it stands.
+    pub positions: &'static str,
+    /// Heads, biases and norms of the attention.
+    pub attention: &'static str,
+    /// The feed-forward layer.
+    pub mlp: &'static str,
     read: fn(&Fields<'_>) -> Result<(Sizes, Blueprint), ModelError>,
     /// Where the standard deviation of fresh weights stands.
     initializer_field: &'static str,

@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "olmo2",
     architecture: "Olmo2ForCausalLM",
-    examples: "OLMo 2 1B, 7B, 13B, 32B",
-    differs: "norms behind attention and MLP, norms of queries and keys",
+    examples: &["OLMo-2-0425-1B", "OLMo-2-1124-7B"],
+    positions: "rotary",
+    attention: "grouped, q k norms",
+    mlp: "SwiGLU",
     read,
     initializer_field: "initializer_range",
 };

@@ -13,8 +13,10 @@ use crate::fields::{Fields, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "opt",
     architecture: "OPTForCausalLM",
-    examples: "OPT 125M to 66B",
-    differs: "learned positions, layer norms, ungated MLP with ReLU, biases",
+    examples: &["opt-125m", "opt-1.3b"],
+    positions: "learned",
+    attention: "biases",
+    mlp: "ReLU",
     read,
     initializer_field: "init_std",
 };

@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "phi3",
     architecture: "Phi3ForCausalLM",
-    examples: "Phi-3, Phi-3.5-mini, Phi-4",
-    differs: "fused maps, longrope, partial rotary, sliding window",
+    examples: &["Phi-3.5-mini", "Phi-4-mini"],
+    positions: "rotary, partial",
+    attention: "grouped, window, fused",
+    mlp: "SwiGLU, fused",
     read,
     initializer_field: "initializer_range",
 };

@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "qwen2",
     architecture: "Qwen2ForCausalLM",
-    examples: "Qwen2, Qwen2.5, DeepSeek-R1-Distill-Qwen",
-    differs: "biases on q, k, v; sliding window in upper layers",
+    examples: &["Qwen2.5-0.5B", "Qwen2-1.5B", "DeepSeek-R1-Distill-Qwen-1.5B"],
+    positions: "rotary",
+    attention: "grouped, q k v biases",
+    mlp: "SwiGLU",
     read,
     initializer_field: "initializer_range",
 };

@@ -11,8 +11,10 @@ use crate::fields::{Fields, RopeDefaults, SizeDefaults, SizeNames};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "qwen3",
     architecture: "Qwen3ForCausalLM",
-    examples: "Qwen3 0.6B to 32B",
-    differs: "norms of each head's queries and keys",
+    examples: &["Qwen3-0.6B", "Qwen3-8B"],
+    positions: "rotary",
+    attention: "grouped, head norms",
+    mlp: "SwiGLU",
     read,
     initializer_field: "initializer_range",
 };

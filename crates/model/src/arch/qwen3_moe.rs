@@ -12,8 +12,10 @@ use crate::fields::{Fields, SizeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "qwen3_moe",
     architecture: "Qwen3MoeForCausalLM",
-    examples: "Qwen3-30B-A3B",
-    differs: "as qwen3; experts",
+    examples: &["Qwen3-30B-A3B"],
+    positions: "rotary",
+    attention: "grouped, head norms",
+    mlp: "SwiGLU experts",
     read,
     initializer_field: "initializer_range",
 };
