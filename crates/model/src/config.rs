@@ -222,5 +222,7 @@ fn no_config(dir: &Path) -> String {
     if dir.exists() {
         return "it is a file; give the folder that config.json stands in".to_owned();
     }
-    "there is no such folder; give the path of a folder with config.json and model.safetensors".to_owned()
+    "there is no such folder; give the path of a folder with config.json and model.safetensors, or the name of a model \
+     on the Hub, ORG/NAME"
+        .to_owned()
 }

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::batch::TrainingRow;
 use crate::error::TrainError;
 use crate::fit::check_room;
-use crate::folder::RunFolder;
+use crate::folder::{HUB, RunFolder};
 use crate::recipe::{self, Base, CreateModel, Method, ModelSource, ResolvedRecipe, Targets, TrainTokenizer};
 use crate::rehearsal::Base as PlannedBase;
 use crate::rows::{self, RenderedRows};
@@ -36,7 +36,7 @@ pub struct Setup {
     pub notices: Vec<String>,
 }
 
-/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest.
+/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest. [`crate::find_models`] comes before it.
 /// `pocket` is the folder of the built-in model; the model lies on `device`. `progress` hears of rows rendered so far, of all.
 ///
 /// # Errors
@@ -130,10 +130,12 @@ impl Setup {
             "template": self.template.name(),
             "notices": self.notices,
         });
-        match manifest {
-            Value::Object(map) => map,
-            _ => unreachable!("the literal above is an object"),
+        let Value::Object(mut manifest) = manifest else { unreachable!("the literal above is an object") };
+        let commits = recipe.commits();
+        if !commits.is_empty() {
+            manifest.insert(HUB.to_owned(), commits.into());
         }
+        manifest
     }
 }
 
@@ -225,7 +227,7 @@ impl From<&text::Example> for TrainingRow {
 pub(crate) fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Result<PathBuf, TrainError> {
     match &recipe.model.source {
         ModelSource::Base(Base::Pocket) => Ok(pocket.to_owned()),
-        ModelSource::Base(Base::Folder(path)) => Ok(path.full().to_owned()),
+        ModelSource::Base(Base::Named(path)) => Ok(path.full().to_owned()),
         ModelSource::Create(create) => {
             let dir = folder.path("base");
             if !dir.exists() {
@@ -294,7 +296,8 @@ pub(crate) fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<
     }
 }
 
-/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files.
+/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files; the commit stands for the files
+/// of a model of the Hub.
 fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Result<String, TrainError> {
     let mut parts = vec![recipe.training_hash()];
     parts.extend_from_slice(data);
@@ -302,7 +305,14 @@ fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Resul
         parts.push(hash_of_file(path.full())?);
     }
     if let Method::Lora(recipe::Lora { init: Some(dir), .. }) = &recipe.train.method {
-        parts.push(hash_of_file(&dir.full().join("adapter_model.safetensors"))?);
+        parts.push(match dir.origin() {
+            Some(origin) => origin.to_string(),
+            None => hash_of_file(&dir.full().join("adapter_model.safetensors"))?,
+        });
+    }
+    if let Some(origin) = recipe.base_origin() {
+        parts.push(origin.to_string());
+        return Ok(hash_of(&parts));
     }
     let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();

@@ -15,32 +15,56 @@ pub enum Family {
     Qwen2,
 }
 
-const FAMILIES: [(Family, &str, &str); 2] =
-    [(Family::Llama, llama::MODEL_TYPE, llama::ARCHITECTURE), (Family::Qwen2, qwen2::MODEL_TYPE, qwen2::ARCHITECTURE)];
+/// What a family is and what of it is supported, in the field's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FamilyInfo {
+    /// `model_type` of `config.json`.
+    pub model_type: &'static str,
+    /// The class that transformers loads it with.
+    pub architecture: &'static str,
+    /// Models of this family that people know, the smallest first.
+    pub examples: &'static [&'static str],
+    /// How a token knows where it stands.
+    pub positions: &'static str,
+    /// Heads, biases and norms of the attention.
+    pub attention: &'static str,
+    /// The feed-forward layer.
+    pub mlp: &'static str,
+    /// The methods that train it, by their names in a recipe.
+    pub trains: &'static [&'static str],
+}
+
+static FAMILIES: [(Family, &FamilyInfo); 2] = [(Family::Llama, &llama::INFO), (Family::Qwen2, &qwen2::INFO)];
+
+/// What is supported of every family.
+pub fn families() -> impl Iterator<Item = &'static FamilyInfo> {
+    FAMILIES.iter().map(|(_, info)| *info)
+}
 
 /// The supported `model_type`s.
 pub fn names() -> Vec<&'static str> {
-    FAMILIES.iter().map(|family| family.1).collect()
+    families().map(|info| info.model_type).collect()
 }
 
 impl Family {
     /// The family with that `model_type`.
     pub fn from_name(model_type: &str) -> Option<Self> {
-        FAMILIES.iter().find(|family| family.1 == model_type).map(|family| family.0)
+        FAMILIES.iter().find(|(_, info)| info.model_type == model_type).map(|(family, _)| *family)
     }
 
-    fn entry(self) -> &'static (Self, &'static str, &'static str) {
-        FAMILIES.iter().find(|family| family.0 == self).expect("every family is in the table")
+    /// What is supported of it.
+    pub fn info(self) -> &'static FamilyInfo {
+        FAMILIES.iter().find(|(family, _)| *family == self).expect("every family is in the table").1
     }
 
     /// Its `model_type`.
     pub fn model_type(self) -> &'static str {
-        self.entry().1
+        self.info().model_type
     }
 
     /// The class that transformers loads it with.
     pub fn architecture(self) -> &'static str {
-        self.entry().2
+        self.info().architecture
     }
 
     pub(crate) fn check(self, fields: &Fields<'_>) -> Result<(), ModelError> {
