@@ -5,26 +5,30 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use luthier_engine::Device;
+use luthier_hub::{Found, Hub, Want};
 use luthier_model::Model;
 use luthier_text::{Template, TextError, Tokenizer};
 use luthier_train::recipe::Store;
 
 use crate::cmd::Failure;
+use crate::hub::{self, HubArgs};
 use crate::pocket;
 
 /// Which model.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Folder of a Hugging Face model, or `pocket` for the built-in one
-    #[arg(long, value_name = "DIR")]
+    /// Folder of a Hugging Face model, its name on the Hub (ORG/NAME or ORG/NAME@REVISION), or `pocket` for the built-in one
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// Folder of a PEFT LoRA adapter to put on it
-    #[arg(long, value_name = "DIR")]
+    /// Folder of a PEFT LoRA adapter to put on it, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: Option<PathBuf>,
     /// How the weights are held in memory: fewer bytes decode faster and are less exact
     #[arg(long, value_name = "STORE", default_value = "f32")]
     #[arg(value_parser = PossibleValuesParser::new(Store::NAMES).try_map(|name| Store::from_name(&name).ok_or(name)))]
     pub(crate) store: Store,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 /// A model with its tokenizer, where there is one: rows of token ids need none.
@@ -39,13 +43,15 @@ pub(crate) struct Opened {
 impl ModelArgs {
     /// Loads the model, its adapter and its tokenizer.
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
-        let dir = model_folder(&self.model)?;
+        let hub = self.hub.hub();
+        let dir = find(&self.model, &hub, Want::Model)?.dir;
+        let adapter = self.adapter.as_ref().map(|adapter| find(adapter, &hub, Want::Adapter)).transpose()?;
         let mut model = Model::load_as(&dir, &Device::cpu(), self.store.into()).map_err(Failure::input)?;
-        if let Some(adapter) = &self.adapter {
-            model.load_adapter(adapter).map_err(Failure::input)?;
+        if let Some(adapter) = &adapter {
+            model.load_adapter(&adapter.dir).map_err(Failure::input)?;
         }
-        let carries = |dir: &&PathBuf| dir.join("tokenizer.json").is_file();
-        let text_dir = self.adapter.as_ref().filter(carries).cloned().unwrap_or(dir);
+        let carries = |dir: &PathBuf| dir.join("tokenizer.json").is_file();
+        let text_dir = adapter.map(|adapter| adapter.dir).filter(carries).unwrap_or(dir);
         let tokenizer = match Tokenizer::from_dir(&text_dir) {
             Err(TextError::TokenizerMissing { .. }) => None,
             tokenizer => Some(tokenizer.map_err(Failure::input)?),
@@ -88,7 +94,14 @@ impl Opened {
     }
 }
 
-/// The folder behind a `--model` value. A folder of the user's that is called pocket is `./pocket`.
-pub(crate) fn model_folder(model: &Path) -> Result<PathBuf, Failure> {
-    if model == Path::new(pocket::NAME) { pocket::folder() } else { Ok(model.to_owned()) }
+/// The folder behind what was given for a model. A folder of the user's that is called pocket is `./pocket`.
+pub(crate) fn find(given: &Path, hub: &Hub, want: Want) -> Result<Found, Failure> {
+    if given == Path::new(pocket::NAME) {
+        return Ok(Found { dir: pocket::folder()?, origin: None, notice: None });
+    }
+    let found = hub.find(&given.to_string_lossy(), given, want).map_err(hub::failure)?;
+    if let Some(notice) = &found.notice {
+        eprintln!("warning: {notice}");
+    }
+    Ok(found)
 }

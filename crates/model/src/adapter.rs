@@ -270,11 +270,12 @@ impl Model {
         Ok(())
     }
 
-    /// Writes the adapter as PEFT's `save_pretrained` writes it; `base` is what it was trained on.
+    /// Writes the adapter as PEFT's `save_pretrained` writes it; `base` is the folder or name of what it was trained on, `revision` the
+    /// commit of a name.
     ///
     /// # Errors
     /// When there is none, or a file cannot be written.
-    pub fn save_adapter(&self, dir: &Path, base: &str) -> Result<(), ModelError> {
+    pub fn save_adapter(&self, dir: &Path, base: &str, revision: Option<&str>) -> Result<(), ModelError> {
         let Some(adapter) = &self.adapter else {
             return Err(ModelError::Options("there is no adapter to save".to_owned()));
         };
@@ -286,7 +287,7 @@ impl Model {
         });
         weights::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
         let columns_first = !self.config.blueprint.transposed().is_empty();
-        write_json(&dir.join(config::FILE), &adapter.config(base, &self.modules_to_save(), columns_first))
+        write_json(&dir.join(config::FILE), &adapter.config(base, revision, &self.modules_to_save(), columns_first))
     }
 }
 

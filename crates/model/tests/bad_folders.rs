@@ -201,7 +201,7 @@ fn tokens_beyond_the_vocabulary_are_refused() {
 fn what_cannot_be_saved_leaves_no_file() {
     let model = fixture::model("qwen2-bias-tied");
     let copy = tempfile::tempdir().unwrap();
-    let error = model.save_adapter(copy.path(), "base").unwrap_err();
+    let error = model.save_adapter(copy.path(), "base", None).unwrap_err();
     assert_says(&error, &["no adapter to save"]);
     let file = copy.path().join("file");
     fs::write(&file, "").unwrap();

@@ -148,7 +148,7 @@ fn what_would_pass_on_rounded_weights_as_the_model_is_refused() {
     adapter_step(&mut model);
     fixture::assert_says(&model.merge_adapter().unwrap_err(), &["int8", "merged", "open it as f32"]);
     assert!(model.has_adapter(), "it stays as it was");
-    model.save_adapter(dir.path(), "base").unwrap();
+    model.save_adapter(dir.path(), "base", None).unwrap();
     let mut again = packed("qwen2-bias-tied", Store::Int8);
     again.load_adapter(dir.path()).unwrap();
     let tokens = text(6, 12, again.config.vocab_size);

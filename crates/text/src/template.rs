@@ -77,7 +77,7 @@ impl Template {
                 Some(template) => template,
                 None => {
                     let notice = format!(
-                        "{} has no chat template (a base model); rows are written with the Alpaca template (data.template = \"alpaca\")",
+                        "{} has no chat template (a base model); conversations are written with the Alpaca template",
                         model_dir.display()
                     );
                     return Ok(ChosenTemplate { template: Self::alpaca(tokenizer)?, notice: Some(notice) });

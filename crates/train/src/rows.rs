@@ -75,7 +75,10 @@ pub(crate) fn render(
     let rows = text::read_all(&options.sources, options.limit)?;
     let prepared = text::prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), progress)?;
     prepared.ledger.balance()?;
-    let mut notices: Vec<String> = chosen.notice.into_iter().chain(prepared.notices.iter().cloned()).collect();
+    let of_template = chosen
+        .notice
+        .map(|notice| format!("{notice}, which is saved with what is trained; data.template chooses another"));
+    let mut notices: Vec<String> = of_template.into_iter().chain(prepared.notices.iter().cloned()).collect();
     notices.extend(position_notice(config, recipe));
     notices.dedup();
     let config = config.clone();

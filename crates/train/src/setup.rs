@@ -11,7 +11,7 @@ use crate::batch::TrainingRow;
 use crate::error::TrainError;
 use crate::estimate::MemoryEstimate;
 use crate::fit::check_room;
-use crate::folder::RunFolder;
+use crate::folder::{HUB, RunFolder};
 use crate::recipe::{self, Base, CreateModel, Method, ModelSource, ResolvedRecipe, Targets, TrainTokenizer};
 use crate::rehearsal::Base as PlannedBase;
 use crate::rows::{self, RenderedRows};
@@ -39,7 +39,7 @@ pub struct Setup {
     pub memory: Option<MemoryEstimate>,
 }
 
-/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest.
+/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest. [`crate::find_models`] comes before it.
 /// `pocket` is the folder of the built-in model; the model lies on `device`. `progress` hears of rows rendered so far, of all.
 ///
 /// # Errors
@@ -130,10 +130,12 @@ impl Setup {
             "template": self.template.name(),
             "notices": self.notices,
         });
-        match manifest {
-            Value::Object(map) => map,
-            _ => unreachable!("the literal above is an object"),
+        let Value::Object(mut manifest) = manifest else { unreachable!("the literal above is an object") };
+        let commits = recipe.commits();
+        if !commits.is_empty() {
+            manifest.insert(HUB.to_owned(), commits.into());
         }
+        manifest
     }
 }
 
@@ -236,7 +238,7 @@ impl From<&text::Example> for TrainingRow {
 pub(crate) fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Result<PathBuf, TrainError> {
     match &recipe.model.source {
         ModelSource::Base(Base::Pocket) => Ok(pocket.to_owned()),
-        ModelSource::Base(Base::Folder(path)) => Ok(path.full().to_owned()),
+        ModelSource::Base(Base::Named(path)) => Ok(path.full().to_owned()),
         ModelSource::Create(create) => {
             let dir = folder.path("base");
             if !dir.exists() {
@@ -305,7 +307,8 @@ pub(crate) fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<
     }
 }
 
-/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files.
+/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files; the commit stands for the files
+/// of a model of the Hub.
 fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Result<String, TrainError> {
     let mut parts = vec![recipe.training_hash()];
     parts.extend_from_slice(data);
@@ -313,10 +316,16 @@ fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Resul
         parts.push(hash_of_file(path.full())?);
     }
     if let Method::Lora(recipe::Lora { init: Some(dir), .. }) = &recipe.train.method {
-        // Without weights there is nothing to hash, and opening the adapter says so.
-        if let Some(weights) = luthier_model::adapter::weights_file(dir.full()) {
-            parts.push(hash_of_file(&weights)?);
+        match (dir.origin(), luthier_model::adapter::weights_file(dir.full())) {
+            (Some(origin), _) => parts.push(origin.to_string()),
+            (None, Some(weights)) => parts.push(hash_of_file(&weights)?),
+            // Without weights there is nothing to hash, and opening the adapter says so.
+            (None, None) => {}
         }
+    }
+    if let Some(origin) = recipe.base_origin() {
+        parts.push(origin.to_string());
+        return Ok(hash_of(&parts));
     }
     let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();

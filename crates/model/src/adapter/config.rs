@@ -32,7 +32,13 @@ const UNSUPPORTED: [&str; 16] = [
 impl Adapter {
     /// `adapter_config.json` with the fields of PEFT 0.13. `columns_first` says that the base model's files hold the columns of
     /// maps as rows.
-    pub(super) fn config(&self, base: &str, modules_to_save: &[String], columns_first: bool) -> Map<String, Value> {
+    pub(super) fn config(
+        &self,
+        base: &str,
+        revision: Option<&str>,
+        modules_to_save: &[String],
+        columns_first: bool,
+    ) -> Map<String, Value> {
         let mut modules: Vec<&str> = match &self.options.targets {
             Targets::AllLinear => self.terms.iter().filter_map(|(path, ..)| path.rsplit('.').next()).collect(),
             Targets::Named(names) => names.iter().map(String::as_str).collect(),
@@ -49,7 +55,7 @@ impl Adapter {
             "layers_pattern": null, "layers_to_transform": null, "loftq_config": {},
             "lora_alpha": number(self.options.alpha), "lora_dropout": self.options.dropout,
             "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": to_save,
-            "peft_type": "LORA", "r": self.options.rank, "rank_pattern": {}, "revision": null,
+            "peft_type": "LORA", "r": self.options.rank, "rank_pattern": {}, "revision": revision,
             "target_modules": modules, "task_type": "CAUSAL_LM", "use_dora": false,
             "use_rslora": self.options.rslora,
         });
@@ -70,7 +76,7 @@ pub(super) fn read(dir: &Path) -> Result<LoraOptions, ModelError> {
     let path = dir.join(FILE);
     if !path.is_file() {
         let why = if !dir.is_dir() {
-            "there is no such folder; give the folder of an adapter".to_owned()
+            "there is no such folder; give the folder of an adapter, or its name on the Hub, ORG/NAME".to_owned()
         } else if dir.join("config.json").is_file() {
             format!("it holds no {FILE} but a whole model; give it as the model")
         } else {

@@ -88,6 +88,11 @@ impl Family {
         families().find(|family| family.model_type == model_type).map(Self)
     }
 
+    /// What is known of it.
+    pub fn info(self) -> &'static FamilyInfo {
+        self.0
+    }
+
     /// Its `model_type`.
     pub fn model_type(self) -> &'static str {
         self.0.model_type

@@ -90,7 +90,9 @@ fn no_config(dir: &Path) -> String {
                 stands in"
             .to_owned();
     }
-    "there is no such folder; give the path of a folder with config.json and model.safetensors".to_owned()
+    "there is no such folder; give the path of a folder with config.json and model.safetensors, or the name of a model \
+     on the Hub, ORG/NAME"
+        .to_owned()
 }
 
 fn tensors_of_folder(dir: &Path) -> Result<Tensors, ModelError> {

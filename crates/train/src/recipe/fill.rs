@@ -180,7 +180,7 @@ fn sources(written: &Written, list: &str, folder: &Path, seed: u64) -> Vec<Sourc
 fn model(written: &Written, folder: &Path, data: &Data) -> Model {
     let source = match written.text("model.base") {
         Some(base) if base == "pocket" => ModelSource::Base(Base::Pocket),
-        Some(base) => ModelSource::Base(Base::Folder(RecipePath::new(folder, base))),
+        Some(base) => ModelSource::Base(Base::Named(RecipePath::new(folder, base))),
         None => ModelSource::Create(create_model(written, data)),
     };
     let is_full = method_name(written) == MethodName::Full;

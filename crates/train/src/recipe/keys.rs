@@ -104,7 +104,7 @@ pub static KEYS: &[KeySpec] = &[
     key("data.limit", at_least(1), Nothing, "Takes only the first so many rows of the sources together.").known_as(&["max_samples", "max_train_samples"]),
 
     key("model", Kind::Table, Required, "The model to start from: base, or [model.create] for one from scratch."),
-    key("model.base", Kind::ChoiceOrPath { now: &["pocket"] }, Nothing, "A Hugging Face folder, or \"pocket\", the small model inside the program (write ./pocket for a folder of that name).").known_as(&["model_name_or_path", "base_model"]),
+    key("model.base", Kind::ChoiceOrPath { now: &["pocket"] }, Nothing, "A Hugging Face folder; or a model of the Hub, \"ORG/NAME\" or \"ORG/NAME@REVISION\", where there is no folder of that name; or \"pocket\", the small model inside the program. \"./x\" is always a folder.").known_as(&["model_name_or_path", "base_model"]),
     key("model.create", Kind::Table, Nothing, "The shape of a new model with random weights; keys as in config.json."),
     key("model.create.architecture", one_of(Architecture::NAMES), Value("\"llama\""), "The family of decoder.").known_as(&["model_type"]),
     key("model.create.hidden_size", size(), Required, "Width of the residual stream."),
@@ -123,7 +123,7 @@ pub static KEYS: &[KeySpec] = &[
     key("model.save_dtype", one_of(SaveDtype::NAMES), Depends("base for method = \"full\", else f32"), "Number format of the saved weights; base means as the base model's files.").known_as(&["torch_dtype", "dtype"]),
 
     key("tokenizer", Kind::Table, Nothing, "The tokenizer of a new model; a base model brings its own."),
-    key("tokenizer.path", Kind::Path, Nothing, "A folder with tokenizer.json to take over."),
+    key("tokenizer.path", Kind::Path, Nothing, "A folder with tokenizer.json to take over, or a model of the Hub that has one."),
     key("tokenizer.train", Kind::Table, Nothing, "Trains a byte-level BPE tokenizer."),
     key("tokenizer.train.vocab_size", Kind::Integer { least: 257, most: 1 << 20 }, Required, "Entries of the vocabulary, the 256 bytes and the special tokens among them."),
     key("tokenizer.train.special_tokens", Kind::Texts, Value("[\"<|endoftext|>\", \"<|im_start|>\", \"<|im_end|>\"]"), "Tokens that no merge touches; the first ends a text."),
@@ -138,7 +138,7 @@ pub static KEYS: &[KeySpec] = &[
     key("train.lora.targets", Kind::ChoiceOrTexts { now: &["all-linear"] }, Value("\"all-linear\""), "The linear layers that get one, by the last part of their names, such as [\"q_proj\", \"v_proj\"].").known_as(&["target_modules", "lora_target_modules"]),
     key("train.lora.rslora", Kind::Boolean, Value("false"), "Scales by alpha / sqrt(rank) instead (arXiv 2312.03732).").known_as(&["use_rslora"]),
     key("train.lora.modules_to_save", Kind::Texts, Value("[]"), "Embedding or head, by the names of their modules ([\"embed_tokens\", \"lm_head\"]), trained whole beside the adapter and saved with it: for tokens that the model does not know yet. They are held as f32.").known_as(&["additional_target", "lora_modules_to_save"]),
-    key("train.lora.init", Kind::Path, Nothing, "A PEFT adapter folder whose weights to start from; rank, alpha, targets and rslora are the adapter's own and need not be written."),
+    key("train.lora.init", Kind::Path, Nothing, "A PEFT adapter, a folder or a name on the Hub, whose weights to start from; rank, alpha, targets and rslora are the adapter's own and need not be written."),
     key("train.epochs", number(Interval::EPOCHS, "3"), Depends("3, unless steps is written"), "Passes over the rows.").known_as(&["num_train_epochs", "num_epochs"]),
     key("train.steps", Kind::Integer { least: 1, most: 100_000_000 }, Nothing, "Optimiser steps, in place of epochs.").known_as(&["max_steps", "iterations"]),
     key("train.rows_per_step", at_least(1), Depends("32, unless tokens_per_step is written"), "Rows of one optimiser step; memory does not depend on it.").known_as(&["batch_size", "per_device_train_batch_size", "train_batch_size", "gradient_accumulation_steps"]),
