@@ -52,7 +52,7 @@ impl ModelArgs {
         }
         let carries = |dir: &PathBuf| dir.join("tokenizer.json").is_file();
         let text_dir = adapter.map(|adapter| adapter.dir).filter(carries).unwrap_or(dir);
-        let tokenizer = match Tokenizer::from_dir(&text_dir) {
+        let tokenizer = match Tokenizer::from_model(&text_dir) {
             Err(TextError::TokenizerMissing { .. }) => None,
             tokenizer => Some(tokenizer.map_err(Failure::input)?),
         };

@@ -111,7 +111,8 @@ impl Config {
     }
 
     /// The same with so many rows of embedding and head, if it has fewer.
-    pub(crate) fn with_vocabulary(mut self, rows: usize) -> Self {
+    #[must_use]
+    pub fn with_vocabulary(mut self, rows: usize) -> Self {
         if rows > self.sizes.vocab_size {
             self.sizes.vocab_size = rows;
             self.json.insert("vocab_size".to_owned(), rows.into());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;
 use luthier_model::{LoraOptions, Model, Opening, Store, Trained};
-use luthier_text::{self as text, Prepared, Template, Tokenizer};
+use luthier_text::{self as text, NewToken, Prepared, Template, Tokenizer};
 use serde_json::{Map, Value, json};
 
 use crate::batch::TrainingRow;
@@ -57,12 +57,15 @@ pub fn set_up(
     }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let mut model = Model::open(&base_dir, device, &opening(&recipe.train.method, recipe.model.store.into()))?;
+    let tokenizer = base_tokenizer(recipe, &base_dir)?;
+    let opening = opening(&recipe.train.method, recipe.model.store.into());
+    let opening = Opening { vocabulary: vocabulary(recipe, &tokenizer), ..opening };
+    let mut model = Model::open(&base_dir, device, &opening)?;
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, &recipe.train.method, recipe.seed)?;
     let (_, trainable) = model.params.count();
     model.detach_adapter();
-    let rows = rows::render(recipe, sources, &base_dir, &model.config, progress)?;
+    let rows = rows::render(recipe, sources, &base_dir, &model.config, tokenizer, progress)?;
     let data = rows.options.sources.iter().map(|source| hash_of_file(&source.path)).collect::<Result<Vec<_>, _>>()?;
     let training_hash = training_hash(recipe, &data, &base_dir)?;
     let RenderedRows { tokenizer, template, prepared, options, notices, .. } = rows;
@@ -256,9 +259,24 @@ pub(crate) fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &
     }
 }
 
+/// The base model's tokenizer with the tokens that the recipe adds.
+pub(crate) fn base_tokenizer(recipe: &ResolvedRecipe, base_dir: &Path) -> Result<Tokenizer, TrainError> {
+    let mut tokenizer = Tokenizer::from_model(base_dir)?;
+    let added: Vec<NewToken> = recipe.model.add_tokens.iter().map(NewToken::ordinary).collect();
+    if !added.is_empty() {
+        tokenizer.add_tokens(&added)?;
+    }
+    Ok(tokenizer)
+}
+
+/// Rows that embedding and head must have for the tokens that the recipe adds; 0 where it adds none.
+pub(crate) fn vocabulary(recipe: &ResolvedRecipe, tokenizer: &Tokenizer) -> usize {
+    if recipe.model.add_tokens.is_empty() { 0 } else { tokenizer.vocab_size() }
+}
+
 pub(crate) fn new_tokenizer(recipe: &ResolvedRecipe, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
     match &recipe.tokenizer {
-        Some(recipe::Tokenizer::Folder(path)) => Ok(Tokenizer::from_dir(path.full())?),
+        Some(recipe::Tokenizer::Folder(path)) => Ok(Tokenizer::from_model(path.full())?),
         Some(recipe::Tokenizer::Train(options)) => train_tokenizer(options, folder),
         None => unreachable!("the recipe's check asks for a tokenizer with model.create"),
     }
@@ -327,12 +345,16 @@ fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Resul
         parts.push(origin.to_string());
         return Ok(hash_of(&parts));
     }
+    if base.is_file() {
+        parts.push(hash_of_file(base)?);
+        return Ok(hash_of(&parts));
+    }
     let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     files.sort();
     for file in files {
         let kind = file.extension().and_then(|extension| extension.to_str());
-        if matches!(kind, Some("safetensors" | "bin" | "json" | "jinja" | "txt")) {
+        if matches!(kind, Some("safetensors" | "bin" | "json" | "jinja" | "txt" | "model")) {
             parts.push(hash_of_file(&file)?);
         }
     }

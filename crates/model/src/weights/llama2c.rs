@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::stored::{Encoding, Place, Stored};
+use super::stored::{Change, Encoding, Place, Stored};
 use crate::error::ModelError;
 
 /// "ak42", with which the versions after the first begin.
@@ -249,6 +249,6 @@ impl Part {
             }
             _ => Place::flat(start, self.bytes()),
         };
-        Stored { shape: self.shape.clone(), encoding: Encoding::F32, place }
+        Stored { shape: self.shape.clone(), encoding: Encoding::F32, place, change: Change::None }
     }
 }

@@ -1,9 +1,10 @@
 //! Weights in and out: the tensors of a folder or a file by name, whatever the format.
 //!
-//! `source.rs` says what a path names and which files belong to it. A format (`safetensors.rs`, `torch.rs`,
+//! `source.rs` says what a path names and which files belong to it. A format (`safetensors.rs`, `torch.rs`, `gguf.rs`,
 //! `llama2c.rs`) says of each tensor where its numbers lie and in which type (`stored.rs`), nothing more. Here they are
 //! used where they lie, read, or packed, a piece at a time, when somebody asks for them. `write.rs` writes safetensors.
 
+mod gguf;
 mod llama2c;
 mod safetensors;
 mod source;
@@ -21,7 +22,8 @@ use std::sync::OnceLock;
 use luthier_engine::{Numbers, Packed, Packing, threads};
 use luthier_files::MappedBytes;
 
-use self::stored::{Encoding, Place, Stored, decode_f32};
+use self::stored::{Change, Encoding, Place, Stored, decode_f32};
+use crate::open::transposed;
 use crate::error::ModelError;
 
 pub(crate) use self::source::config;
@@ -61,6 +63,13 @@ impl Tensors {
         let mut tensors = Self::none_of(path);
         tensors.add_file(path)?;
         Ok(tensors)
+    }
+
+    /// The tensors of a file that holds a whole model.
+    fn of_whole_model(path: &Path, tensors: Vec<(String, Stored)>) -> Result<Self, ModelError> {
+        let mut all = Self::none_of(path);
+        all.add(path, tensors)?;
+        Ok(all)
     }
 
     fn none_of(root: &Path) -> Self {
@@ -134,7 +143,7 @@ impl Tensors {
     /// As [`Tensors::read`].
     pub fn map_or_read(&self, name: &str, expected: &[usize]) -> Result<Numbers, ModelError> {
         let (file, stored) = self.find(name, expected)?;
-        let as_it_lies = stored.encoding.is(Encoding::F32) && stored.place.is_flat();
+        let as_it_lies = stored.encoding.is(Encoding::F32) && stored.lies_as_it_is_used();
         let mapped = as_it_lies.then(|| file.mapped(&stored.place)?.as_numbers()).flatten();
         match mapped {
             Some(numbers) if all_finite(numbers.as_slice()) => Ok(Numbers::Mapped(numbers)),
@@ -149,7 +158,8 @@ impl Tensors {
     /// As [`Tensors::read`].
     pub fn pack(&self, name: &str, [rows, cols]: [usize; 2], packing: Packing) -> Result<Packed, ModelError> {
         let (file, stored) = self.find(name, &[rows, cols])?;
-        let as_it_lies = packing == Packing::Bf16 && stored.encoding.is(Encoding::BF16) && stored.place.is_flat();
+        let is_bf16 = packing == Packing::Bf16 && stored.encoding.is(Encoding::BF16);
+        let as_it_lies = is_bf16 && stored.lies_as_it_is_used();
         if let Some(bytes) = as_it_lies.then(|| file.mapped(&stored.place)).flatten() {
             let finite = all_finite_bf16(bytes.as_slice());
             return if finite { Ok(Packed::mapped_bf16(rows, cols, bytes)) } else { Err(not_finite(file, name)) };
@@ -184,24 +194,18 @@ impl Tensors {
         piece: usize,
         mut take: impl FnMut(&[f32]),
     ) -> Result<(), ModelError> {
-        let (file, Stored { encoding, place, .. }) = self.find(name, expected)?;
-        let Some(decode) = encoding.decode else {
-            let why = format!("tensor \"{name}\" is stored as {}; f32, bf16, f16 and f64 can be read", encoding.name);
-            return Err(ModelError::broken(&file.path, why));
-        };
-        let mut finite = true;
-        let mut numbers = Vec::new();
-        let mut checked = |bytes: &[u8]| {
-            numbers.clear();
-            decode(bytes, &mut numbers);
-            finite = finite && all_finite(&numbers);
-            if finite {
-                take(&numbers);
-            }
-        };
-        let bytes = piece / encoding.numbers * encoding.bytes;
-        file.in_pieces(place, bytes, &mut checked).map_err(ModelError::read(&file.path))?;
-        if finite { Ok(()) } else { Err(not_finite(file, name)) }
+        let (file, stored) = self.find(name, expected)?;
+        if stored.change == Change::None {
+            return file.numbers(name, stored, piece, &mut take);
+        }
+        let mut all = Vec::with_capacity(expected.iter().product());
+        file.numbers(name, stored, piece, &mut |numbers| all.extend_from_slice(numbers))?;
+        match (stored.change, expected) {
+            (Change::Transposed, &[rows, _]) => all = transposed(&all, rows),
+            _ => all.iter_mut().for_each(|number| *number -= 1.0),
+        }
+        all.chunks(piece.max(1)).for_each(take);
+        Ok(())
     }
 
     fn find(&self, name: &str, expected: &[usize]) -> Result<(&TensorFile, &Stored), ModelError> {
@@ -254,6 +258,28 @@ impl Tensors {
 const PIECE: usize = 1 << 18;
 
 impl TensorFile {
+    /// Hands on a tensor's numbers as they stand, checked, `piece` at a time.
+    fn numbers(&self, name: &str, stored: &Stored, piece: usize, take: &mut dyn FnMut(&[f32])) -> Result<(), ModelError> {
+        let Stored { encoding, place, .. } = stored;
+        let Some(decode) = encoding.decode else {
+            let why = format!("tensor \"{name}\" is stored as {}; f32, bf16, f16 and f64 can be read, and in GGUF the usual blocks", encoding.name);
+            return Err(ModelError::broken(&self.path, why));
+        };
+        let mut finite = true;
+        let mut numbers = Vec::new();
+        let mut checked = |bytes: &[u8]| {
+            numbers.clear();
+            decode(bytes, &mut numbers);
+            finite = finite && all_finite(&numbers);
+            if finite {
+                take(&numbers);
+            }
+        };
+        let bytes = piece / encoding.numbers * encoding.bytes;
+        self.in_pieces(place, bytes, &mut checked).map_err(ModelError::read(&self.path))?;
+        if finite { Ok(()) } else { Err(not_finite(self, name)) }
+    }
+
     /// Hands on a tensor `piece` bytes at a time, so that no second copy of it is ever there: out of the mapped file,
     /// whose pages go as soon as they were used, or else read.
     fn in_pieces(&self, place: &Place, piece: usize, take: &mut dyn FnMut(&[u8])) -> io::Result<()> {

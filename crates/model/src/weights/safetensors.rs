@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::stored::{Encoding, Place, Stored};
+use super::stored::{Change, Encoding, Place, Stored};
 use crate::error::ModelError;
 
 /// Headers above this are refused, as the safetensors library does.
@@ -41,7 +41,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Stored)>, ModelError> {
 fn of_info(info: &TensorInfo, data_start: u64) -> Stored {
     let (start, end) = info.data_offsets;
     let place = Place::flat(data_start + start as u64, end - start);
-    Stored { shape: info.shape.clone(), encoding: encoding(info.dtype), place }
+    Stored { shape: info.shape.clone(), encoding: encoding(info.dtype), place, change: Change::None }
 }
 
 /// Where the numbers begin, and what lies there: the library sees to it that shapes fit their bytes and that these lie

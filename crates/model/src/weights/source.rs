@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::{Tensors, llama2c};
+use super::{Tensors, gguf, llama2c};
 use crate::error::ModelError;
 
 /// Names under which a folder holds its weights, and the index of their shards; the first that is there is taken.
@@ -15,18 +15,23 @@ const FILES: [(&str, &str); 2] =
 
 enum Source {
     Folder,
+    Gguf,
     Llama2c,
 }
 
 impl Source {
     fn of(path: &Path) -> Result<Self, ModelError> {
-        Ok(if path.is_file() && llama2c::is_one(path)? { Self::Llama2c } else { Self::Folder })
+        Ok(match path.is_file() {
+            true if gguf::is_one(path)? => Self::Gguf,
+            true if llama2c::is_one(path)? => Self::Llama2c,
+            _ => Self::Folder,
+        })
     }
 }
 
 /// A model's configuration in the terms of `config.json`, and its tensors under the names of transformers.
 ///
-/// `path` is a folder that transformers' `save_pretrained` wrote, or a `.bin` file of llama2.c.
+/// `path` is a folder that transformers' `save_pretrained` wrote, a GGUF file, or a `.bin` file of llama2.c.
 ///
 /// # Errors
 /// When it is neither, or a file is broken.
@@ -47,6 +52,7 @@ pub fn are_there(path: &Path) -> bool {
 pub(crate) fn config(path: &Path) -> Result<(Map<String, Value>, PathBuf), ModelError> {
     match Source::of(path)? {
         Source::Folder => config_of_folder(path),
+        Source::Gguf => Ok((gguf::config(path)?, path.to_owned())),
         Source::Llama2c => Ok((llama2c::config(path)?, path.to_owned())),
     }
 }
@@ -58,11 +64,8 @@ pub(crate) fn config(path: &Path) -> Result<(Map<String, Value>, PathBuf), Model
 pub(super) fn tensors(path: &Path) -> Result<Tensors, ModelError> {
     match Source::of(path)? {
         Source::Folder => tensors_of_folder(path),
-        Source::Llama2c => {
-            let mut tensors = Tensors::none_of(path);
-            tensors.add(path, llama2c::read(path)?)?;
-            Ok(tensors)
-        }
+        Source::Gguf => Tensors::of_whole_model(path, gguf::read(path)?),
+        Source::Llama2c => Tensors::of_whole_model(path, llama2c::read(path)?),
     }
 }
 
@@ -86,7 +89,7 @@ fn no_config(dir: &Path) -> String {
         return "it holds no config.json; give the folder that transformers' save_pretrained wrote".to_owned();
     }
     if dir.exists() {
-        return "it is a file, and not one of llama2.c, which would hold a whole model; give the folder that config.json \
+        return "it is a file, and none of GGUF or llama2.c, which would hold a whole model; give the folder that config.json \
                 stands in"
             .to_owned();
     }

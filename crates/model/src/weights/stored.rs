@@ -17,6 +17,27 @@ pub(crate) struct Stored {
     pub(crate) encoding: Encoding,
     /// Where they lie.
     pub(crate) place: Place,
+    /// What is done to them once they are read.
+    pub(crate) change: Change,
+}
+
+impl Stored {
+    /// Whether the bytes stand end to end and need no change.
+    pub(crate) fn lies_as_it_is_used(&self) -> bool {
+        self.place.is_flat() && self.change == Change::None
+    }
+}
+
+/// What is done to a tensor's numbers once they are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    #[default]
+    None,
+    /// One is taken from each.
+    LessOne,
+    /// The file holds the columns of the shape as rows.
+    Transposed,
 }
 
 /// Turns whole blocks of bytes into numbers behind those that are there.

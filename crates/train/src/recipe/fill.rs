@@ -191,6 +191,7 @@ fn model(written: &Written, folder: &Path, data: &Data) -> Model {
     Model {
         source,
         store: get!(written as Store, "model.store"),
+        add_tokens: get!(written.texts("model.add_tokens")),
         save_dtype: choice(written, "model.save_dtype", SaveDtype::from_name).unwrap_or(usual_dtype),
     }
 }

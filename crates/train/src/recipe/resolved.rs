@@ -190,6 +190,8 @@ pub struct Model {
     pub source: ModelSource,
     /// How frozen weights are held.
     pub store: Store,
+    /// Tokens that are added to the vocabulary.
+    pub add_tokens: Vec<String>,
     /// How weights are saved.
     pub save_dtype: SaveDtype,
 }

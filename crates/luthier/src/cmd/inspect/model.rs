@@ -135,7 +135,7 @@ fn describe(found: &Found) -> Result<Description, Failure> {
     let bytes = |store| -> Result<usize, Failure> {
         Ok(shape(store)?.params.iter().map(|(_, param)| param.tensor.bytes()).sum())
     };
-    let (tokenizer, no_tokenizer) = match Tokenizer::from_dir(dir) {
+    let (tokenizer, no_tokenizer) = match Tokenizer::from_model(dir) {
         Ok(tokenizer) => (Some(tokenizer_facts(dir, &tokenizer)?), None),
         Err(error @ TextError::TokenizerMissing { .. }) => (None, Some(error.to_string())),
         Err(error) => return Err(Failure::input(error)),

@@ -20,7 +20,7 @@ use std::path::Path;
 use self::heap::{Heap, Object, Value, View};
 use self::input::Input;
 use self::zip::Archive;
-use super::stored::{Place, Stored};
+use super::stored::{Change, Place, Stored};
 use crate::error::ModelError;
 
 /// Under these keys training scripts keep the model beside other things.
@@ -151,5 +151,5 @@ fn place(
     if (place.bytes() / own) as u64 > length {
         return Err(broken("repeats its numbers more often than the file has bytes; it is refused".to_owned()));
     }
-    Ok(Stored { shape: view.shape.to_vec(), encoding: view.encoding, place })
+    Ok(Stored { shape: view.shape.to_vec(), encoding: view.encoding, place, change: Change::None })
 }
