@@ -84,6 +84,13 @@ impl Opened {
         })
     }
 
+    /// The source of the model's chat template, if it has one.
+    pub(crate) fn own_template(&self) -> Result<Option<String>, Failure> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(None) };
+        let template = Template::of_model(&self.text_dir, tokenizer).map_err(Failure::input)?;
+        Ok(template.map(|template| template.source().to_owned()))
+    }
+
     /// The chat template that the model, or its adapter, was trained with.
     pub(crate) fn template(&self) -> Result<Template, Failure> {
         let chosen = Template::choose("model", &self.text_dir, self.need_tokenizer()?).map_err(Failure::input)?;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use luthier_gguf::{TensorType, Vocabulary};
 use luthier_engine::{Device, Head, Layout, Numbers, Params, Tape, Tensor, Var};
 use serde_json::{Map, Value};
 
@@ -197,6 +198,22 @@ impl Model {
             write_json(&dir.join("generation_config.json"), generation)?;
         }
         Ok(())
+    }
+
+    /// Writes the base weights and `vocabulary` as a GGUF file, matrices as `kind`: what llama.cpp runs.
+    ///
+    /// # Errors
+    /// When llama.cpp has no counterpart for the model, a weight is beyond the range of `kind`, the file cannot be written, or
+    /// the weights are packed.
+    pub fn save_gguf(&self, path: &Path, kind: TensorType, vocabulary: &Vocabulary) -> Result<(), ModelError> {
+        self.refuse_packed("saved: the file would hold weights that are rounded twice")?;
+        let transposed = self.config.blueprint.transposed();
+        let params = self.params.iter().take(self.base_params).map(|(_, param)| {
+            let stored = weights::Exported { shape: &param.shape, transposed: transposed.contains(&param.name), tensor: &param.tensor };
+            (param.name.as_str(), stored)
+        });
+        let vocabulary = vocabulary.clone().filled_up_to(self.config.vocab_size);
+        weights::write_gguf(path, &self.config.json, params.collect(), kind, &vocabulary)
     }
 
     /// What is made from packed weights is not what would be made from the model they stand for.

@@ -174,6 +174,12 @@ pub enum TextError {
         /// The fates of the rows.
         summary: String,
     },
+    /// A tokenizer that GGUF has no counterpart for.
+    #[error("a GGUF file cannot be written: {cause}; export to a folder instead")]
+    NoGguf {
+        /// What has none.
+        cause: String,
+    },
     /// The ledger does not add up: a bug of this crate.
     #[error("the ledger holds {entries} entries for {rows} rows; this is a bug of luthier")]
     Unbalanced {

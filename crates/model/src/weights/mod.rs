@@ -2,7 +2,7 @@
 //!
 //! `source.rs` says what a path names and which files belong to it. A format (`safetensors.rs`, `torch.rs`, `gguf.rs`,
 //! `llama2c.rs`) says of each tensor where its numbers lie and in which type (`stored.rs`), nothing more. Here they are
-//! used where they lie, read, or packed, a piece at a time, when somebody asks for them. `write.rs` writes safetensors.
+//! used where they lie, read, or packed, a piece at a time, when somebody asks for them. `write.rs` writes safetensors, `write_gguf.rs` GGUF.
 
 mod gguf;
 mod llama2c;
@@ -11,6 +11,7 @@ mod source;
 mod stored;
 mod torch;
 mod write;
+mod write_gguf;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -29,6 +30,7 @@ use crate::error::ModelError;
 pub(crate) use self::source::config;
 pub use self::source::{are_there, open};
 pub use self::write::{SaveDtype, Saved, write_safetensors};
+pub(crate) use self::write_gguf::{Exported, write_gguf};
 
 /// The tensors of a folder or file, by name; numbers are read when asked for.
 #[derive(Debug)]

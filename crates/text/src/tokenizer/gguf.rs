@@ -3,6 +3,8 @@
 //! Two kinds are of models that are read: `llama` (SentencePiece pieces with scores) and `gpt2` (byte-level BPE, with a name for the
 //! pattern that cuts a text before merging, [`pattern::named`]).
 
+mod writing;
+
 use std::collections::HashSet;
 use std::path::Path;
 
