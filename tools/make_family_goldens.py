@@ -39,7 +39,6 @@ D is the head size, K the key-value heads; the texts have 20, 14 and 7 tokens an
 | opt-pre-norm | ReLU, learned positions with their offset, tied head |
 | opt-post-norm-projected | do_layer_norm_before false, word_embed_proj_dim below the width (as opt-350m) |
 | opt-gelu-no-bias-untied | word_embed_proj_dim above the width, GELU, enable_bias false, untied head |
-| opt-bare-norms | layer_norm_elementwise_affine false, no final norm, odd head size (9) |
 | olmo2-plain | norms behind attention and MLP; norms over all heads of q and k together |
 | olmo2-biases-one-kv | attention_bias, K 1 |
 | olmo2-tied-head-size-linear | D 8 of width 22 / 3 heads, tied head, linear scaling |

@@ -4,4 +4,4 @@
 set -euo pipefail
 dir=${1:?usage: tools/setup-family-venv.sh DIR}
 python3.11 -m venv "$dir"
-"$dir/bin/pip" install torch==2.5.1 transformers==4.57.1 safetensors==0.8.0 numpy==2.1.3
+"$dir/bin/pip" install torch==2.15.0 transformers==4.57.1 safetensors==0.8.0 numpy==2.1.3

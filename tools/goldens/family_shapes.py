@@ -66,6 +66,8 @@ def longrope(short, long, positions, original, kv_heads, heads, tied, **more):
 
 
 LINEAR = dict(rope_type="linear", factor=4.0)
+# Before transformers 4.43, and in OLMo 2 still.
+OLD_LINEAR = dict(type="linear", factor=4.0)
 YARN = dict(rope_type="yarn", factor=4.0, original_max_position_embeddings=4096)
 LONG_SHORT, SCALING_SHORT = longrope([1.0, 1.1, 1.3, 1.6, 2.0, 2.5], [1.5, 2.0, 3.0, 5.0, 7.0, 9.0], 128, 32, 1, 2, False)
 LONG_LONG, SCALING_LONG = longrope([1.0, 1.05, 1.2, 1.4, 1.7, 2.2], [1.2, 1.9, 2.7, 4.0, 6.5, 9.5], 64, 6, 2, 2, True)
@@ -161,13 +163,11 @@ SHAPES = {
     "opt-gelu-no-bias-untied": Shape(
         opt(20, 5, 28, 2, 71, word_embed_proj_dim=26, activation_function="gelu", enable_bias=False, tie_word_embeddings=False),
         (dict(activation_function="relu"),)),
-    "opt-bare-norms": Shape(
-        opt(18, 2, 30, 3, 67, layer_norm_elementwise_affine=False, _remove_final_layer_norm=True), (dict(_remove_final_layer_norm=False),)),
     # olmo2
     "olmo2-plain": Shape(Olmo2Config(**sizes(24, 3, 3, 30, 2, 79, rms_norm_eps=1e-3)), (dict(rms_norm_eps=1e-1),)),
     "olmo2-biases-one-kv": Shape(Olmo2Config(**sizes(20, 2, 1, 26, 3, 67, attention_bias=True)), (dict(attention_bias=False),)),
     "olmo2-tied-head-size-linear": Shape(
-        Olmo2Config(**sizes(22, 3, 1, 24, 2, 91, head_dim=8, tie_word_embeddings=True, rope_theta=300.0), rope_scaling=dict(LINEAR)), scalings(LINEAR)),
+        Olmo2Config(**sizes(22, 3, 1, 24, 2, 91, head_dim=8, tie_word_embeddings=True, rope_theta=300.0), rope_scaling=dict(OLD_LINEAR)), scalings(OLD_LINEAR)),
     # granite
     "granite-multipliers": Shape(
         GraniteConfig(**sizes(24, 4, 2, 28, 2, 79, embedding_multiplier=6.0, residual_multiplier=0.3, attention_multiplier=0.25,

@@ -10,7 +10,7 @@ impl StepModel for Session<'_> {
     }
 
     fn max_positions(&self) -> usize {
-        self.model().config.max_position_embeddings
+        self.model().config.context()
     }
 
     fn start(&mut self) -> SequenceId {

@@ -45,6 +45,11 @@ pub enum Targets {
 }
 
 impl LoraOptions {
+    /// A plain adapter: nothing dropped, the usual scale, no table trained.
+    pub fn new(rank: usize, alpha: f64, targets: Targets) -> Self {
+        Self { rank, alpha, dropout: 0.0, rslora: false, targets, modules_to_save: Vec::new() }
+    }
+
     fn scale(&self) -> f32 {
         let divisor = if self.rslora { (self.rank as f64).sqrt() } else { self.rank as f64 };
         (self.alpha / divisor) as f32

@@ -248,18 +248,21 @@ impl Blueprint {
         }
     }
 
+    /// The linear maps of the blocks, in order.
+    fn maps(&self) -> impl Iterator<Item = &Linear> {
+        self.blocks.iter().flat_map(|block| block.attention.linears().into_iter().chain(block.mlp.linears()))
+    }
+
     /// How many numbers embedding, head and linear maps hold; none where they cannot be counted.
     pub(crate) fn weights(&self, sizes: &Sizes) -> Option<usize> {
         let tables = if self.head.tied { 1 } else { 2 };
         let table = sizes.vocab_size.checked_mul(self.embedding.width)?.checked_mul(tables);
-        let maps = self.blocks.iter().flat_map(|block| block.attention.linears().into_iter().chain(block.mlp.linears()));
-        maps.try_fold(table?, |sum, map| sum.checked_add(map.outs.checked_mul(map.inputs)?))
+        self.maps().try_fold(table?, |sum, map| sum.checked_add(map.outs.checked_mul(map.inputs)?))
     }
 
     /// The names of the weights whose columns the files hold as rows.
     pub(crate) fn transposed(&self) -> HashSet<String> {
-        let maps = self.blocks.iter().flat_map(|block| block.attention.linears().into_iter().chain(block.mlp.linears()));
-        maps.filter(|map| map.transposed).map(|map| format!("{}{}.weight", self.prefixes[0], map.name)).collect()
+        self.maps().filter(|map| map.transposed).map(|map| format!("{}{}.weight", self.prefixes[0], map.name)).collect()
     }
 
     /// Biases of the maps to queries, keys and values, of the one behind attention, and of the MLP's.

@@ -140,6 +140,12 @@ impl Config {
         self.blueprint.embedding.positions.as_ref().map(|positions| positions.rows - positions.offset)
     }
 
+    /// The longest text it is for, in tokens: the positions it was trained on, or as many as its rotary scaling stretches them to.
+    pub fn context(&self) -> usize {
+        let stretched = self.blueprint.ropes.iter().filter_map(Rope::stretched_positions);
+        stretched.fold(self.max_position_embeddings, usize::max)
+    }
+
     /// The first of its rotary tables.
     pub fn rope(&self) -> Option<&Rope> {
         self.blueprint.ropes.first()

@@ -127,7 +127,9 @@ impl Decoder {
 
     /// Every linear map of the blocks with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
     pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
-        self.blocks.iter_mut().flat_map(|block| block.attention.linears_mut().into_iter().chain(block.mlp.linears_mut()))
+        self.blocks
+            .iter_mut()
+            .flat_map(|block| block.attention.linears_mut().into_iter().chain(block.mlp.linears_mut()))
     }
 }
 

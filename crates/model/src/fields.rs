@@ -77,13 +77,6 @@ impl<'a> Fields<'a> {
         value.as_str().ok_or_else(|| self.wrong(field, value, "a text"))
     }
 
-    /// The fields of an object inside.
-    pub(crate) fn inside(&self, field: &str) -> Result<Fields<'a>, ModelError> {
-        let value = self.get(field).ok_or_else(|| self.missing(field))?;
-        let json = value.as_object().ok_or_else(|| self.wrong(field, value, "an object"))?;
-        Ok(Fields { json, path: self.path })
-    }
-
     pub(crate) fn size(&self, field: &str) -> Result<usize, ModelError> {
         self.optional_size(field)?.ok_or_else(|| self.missing(field))
     }
@@ -193,16 +186,14 @@ impl<'a> Fields<'a> {
             Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
             Some("relu") => Ok(Activation::Relu),
             Some("quick_gelu") => Ok(Activation::QuickGelu),
-            _ => Err(self.wrong(field, value, "silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu or quick_gelu")),
+            _ => {
+                Err(self.wrong(field, value, "silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu or quick_gelu"))
+            }
         }
     }
 
     /// Which layers have a window: those that `layer_types` calls sliding, or else those that the rule says.
-    pub(crate) fn sliding_layers(
-        &self,
-        layers: usize,
-        rule: impl Fn(usize) -> bool,
-    ) -> Result<Vec<bool>, ModelError> {
+    pub(crate) fn sliding_layers(&self, layers: usize, rule: impl Fn(usize) -> bool) -> Result<Vec<bool>, ModelError> {
         let Some(value) = self.get("layer_types") else { return Ok((0..layers).map(rule).collect()) };
         let kind = |value: &Value| match value.as_str() {
             Some("sliding_attention") => Some(true),

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use luthier_gguf::{TensorType, Vocabulary};
 use luthier_engine::{Device, Head, Layout, Numbers, Params, Tape, Tensor, Var};
+use luthier_gguf::{TensorType, Vocabulary};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
@@ -50,7 +50,9 @@ impl Model {
             let data = match weight.role {
                 Role::Norm { fresh } => vec![fresh; count],
                 Role::Bias => vec![0.0; count],
-                Role::Table | Role::Positions | Role::Matrix => Stream::new(seed, weight.name).normals(count, deviation),
+                Role::Table | Role::Positions | Role::Matrix => {
+                    Stream::new(seed, weight.name).normals(count, deviation)
+                }
             };
             Ok(tensor(device, &weight.in_memory(), Numbers::Owned(data)))
         })?;
@@ -209,7 +211,11 @@ impl Model {
         self.refuse_packed("saved: the file would hold weights that are rounded twice")?;
         let transposed = self.config.blueprint.transposed();
         let params = self.params.iter().take(self.base_params).map(|(_, param)| {
-            let stored = weights::Exported { shape: &param.shape, transposed: transposed.contains(&param.name), tensor: &param.tensor };
+            let stored = weights::Exported {
+                shape: &param.shape,
+                transposed: transposed.contains(&param.name),
+                tensor: &param.tensor,
+            };
             (param.name.as_str(), stored)
         });
         let vocabulary = vocabulary.clone().filled_up_to(self.config.vocab_size);

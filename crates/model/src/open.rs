@@ -104,7 +104,13 @@ impl Opening {
     }
 
     /// The numbers of a parameter that has this name in the files, where tables have `rows` rows.
-    fn numbers(&self, tensors: &Tensors, weight: &Weight<'_>, stored: &str, rows: usize) -> Result<Numbers, ModelError> {
+    fn numbers(
+        &self,
+        tensors: &Tensors,
+        weight: &Weight<'_>,
+        stored: &str,
+        rows: usize,
+    ) -> Result<Numbers, ModelError> {
         let packing = self.packing(weight.role);
         if let (Role::Table, &[wanted, cols]) = (weight.role, weight.shape)
             && wanted > rows

@@ -116,6 +116,18 @@ impl Rope {
         }
     }
 
+    /// How many positions the scaling is meant for, where it says so and `max_position_embeddings` need not.
+    pub(crate) fn stretched_positions(&self) -> Option<usize> {
+        let (factor, positions) = match &self.scaling {
+            RopeScaling::Dynamic { factor, max_position_embeddings } => (factor, max_position_embeddings),
+            RopeScaling::Yarn { factor, original_max_position_embeddings, .. } => {
+                (factor, original_max_position_embeddings)
+            }
+            _ => return None,
+        };
+        Some((factor * positions) as usize)
+    }
+
     /// Whether transformers computes a growing text anew when it passes [`Rope::turns_at`], rather than going on with keys that
     /// were turned before.
     pub(crate) fn starts_over(&self) -> bool {

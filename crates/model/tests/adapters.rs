@@ -42,7 +42,7 @@ fn assert_losses(what: &str, model: &Model, rows: &Value, golden: &Value) -> f64
 }
 
 fn options(targets: Targets) -> LoraOptions {
-    LoraOptions { rank: 4, alpha: 8.0, dropout: 0.0, rslora: false, targets, modules_to_save: Vec::new() }
+    LoraOptions::new(4, 8.0, targets)
 }
 
 fn named(names: &[&str]) -> Targets {

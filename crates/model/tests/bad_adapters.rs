@@ -162,7 +162,7 @@ fn an_adapter_cut_off_anywhere_is_an_error() {
 
 #[test]
 fn lora_options_out_of_range_are_refused() {
-    let good = LoraOptions { rank: 4, alpha: 8.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear, modules_to_save: Vec::new() };
+    let good = LoraOptions::new(4, 8.0, Targets::AllLinear);
     let mut model = fixture::model("qwen2-bias-tied");
     let named = |names: &[&str]| Targets::Named(names.iter().map(|&name| name.to_owned()).collect());
     for (options, wanted) in [

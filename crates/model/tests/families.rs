@@ -52,9 +52,12 @@ fn rows_packed_together_give_the_reference_logits_at_their_last_positions() {
         });
         let ours = packed_logits(model, &prompts, Some(&ends.collect::<Vec<_>>()));
         let golden = family.of_each_row("logits_last_pos", "logits_last_pos_alone");
-        largest(golden.zip(&ours).enumerate().map(|(row, (golden, ours))| {
-            nearness(&format!("row {row}"), ours, &numbers(golden), 1e-4)
-        }))
+        largest(
+            golden
+                .zip(&ours)
+                .enumerate()
+                .map(|(row, (golden, ours))| nearness(&format!("row {row}"), ours, &numbers(golden), 1e-4)),
+        )
     });
 }
 

@@ -29,11 +29,9 @@ fn stories260k_as_llama2c_wrote_it_is_the_converted_folder() {
         assert!((f64::from(*ours) - golden).abs() < 1e-4, "{ours}, golden {golden}");
     }
     let (config, reference) = (&ours.config, &theirs.config);
-    assert_eq!(
-        Config { json: reference.json.clone(), ..config.clone() },
-        reference.clone(),
-        "the header says what config.json says"
-    );
+    let mut config = config.clone();
+    config.json.clone_from(&reference.json);
+    assert_eq!(&config, reference, "the header says what config.json says");
     // What is saved of it is a folder like any other.
     let dir = tempfile::tempdir().unwrap();
     ours.save(dir.path(), SaveDtype::F32).unwrap();

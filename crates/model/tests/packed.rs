@@ -120,7 +120,7 @@ fn an_adapter_s_loss_and_gradients_on_packed_weights_are_those_on_the_numbers_th
 
 /// Loss and gradients of a fresh adapter whose B is not zero, so that gradients reach A too.
 fn adapter_step(model: &mut Model) -> (f32, Vec<f32>) {
-    let options = LoraOptions { rank: 3, alpha: 6.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear, modules_to_save: Vec::new() };
+    let options = LoraOptions::new(3, 6.0, Targets::AllLinear);
     model.attach_lora(&options, 7).unwrap();
     let ids: Vec<_> = model.params.trainable().map(|(id, _)| id).collect();
     for id in ids {

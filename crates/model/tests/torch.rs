@@ -160,10 +160,10 @@ fn a_file_of_torch_cut_off_anywhere_is_an_error_that_names_it() {
 fn an_adapter_in_a_file_of_torch_is_the_adapter_in_safetensors() {
     let name = "qwen2-bias-tied";
     let mut model = fixture::model(name);
-    let options = LoraOptions { rank: 2, alpha: 4.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear };
+    let options = LoraOptions::new(2, 4.0, Targets::AllLinear);
     model.attach_lora(&options, 3).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    model.save_adapter(dir.path(), "base").unwrap();
+    model.save_adapter(dir.path(), "base", None).unwrap();
     let tensors = Tensors::of_file(&dir.path().join("adapter_model.safetensors")).unwrap();
     let all: Vec<_> = tensors.names().map(|name| (name.to_owned(), tensors.read_any(name).unwrap())).collect();
     fs::remove_file(dir.path().join("adapter_model.safetensors")).unwrap();

@@ -116,11 +116,7 @@ impl Template {
     }
 
     /// The value of a `chat_template`: a text, or a list of named ones of which `default` is taken.
-    fn from_setting(
-        name: &str,
-        value: &serde_json::Value,
-        tokenizer: &Tokenizer,
-    ) -> Result<Option<Self>, TextError> {
+    fn from_setting(name: &str, value: &serde_json::Value, tokenizer: &Tokenizer) -> Result<Option<Self>, TextError> {
         if let Some(source) = value.as_str() {
             return Self::from_source(name, source, tokenizer).map(Some);
         }

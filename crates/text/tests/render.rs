@@ -171,12 +171,20 @@ fn check_real_template(name: &str, tokenizer: &Tokenizer, template: &Template) {
         if let Some(bos) = tokenizer.bos().filter(|_| name != "minimind") {
             let written = tokenizer.leading_bos().is_some() || example.text.starts_with(&bos.text);
             let count = example.tokens.iter().filter(|id| **id == bos.id).count();
-            assert_eq!((count, example.tokens[0] == bos.id), (usize::from(written), written), "{name}: {}", example.text);
+            assert_eq!(
+                (count, example.tokens[0] == bos.id),
+                (usize::from(written), written),
+                "{name}: {}",
+                example.text
+            );
         }
         // The last answer is labelled and closed by one token; so are earlier ones, unless the template rewrites their prompt.
         let last = renderer.render_example(&messages, TrainOn::LastAnswer).unwrap();
         let labelled = labelled_text(tokenizer, &last);
-        let end = labelled.trim_start().strip_prefix("會，the lamp sings。").unwrap_or_else(|| panic!("{name}: {labelled:?}"));
+        let end = labelled
+            .trim_start()
+            .strip_prefix("會，the lamp sings。")
+            .unwrap_or_else(|| panic!("{name}: {labelled:?}"));
         let ids = tokenizer.encode(end, false).unwrap();
         assert!(
             example.ended && ids.len() == 1 && tokenizer.is_special(ids[0]),
@@ -191,7 +199,12 @@ fn check_real_template(name: &str, tokenizer: &Tokenizer, template: &Template) {
         }
     }
     let example = renderer.render_example(&conversations()[0], TrainOn::Answers).unwrap();
-    eprintln!("{name}: {} tokens, {} labelled, restated {}", example.tokens.len(), example.labelled_tokens(), example.restated);
+    eprintln!(
+        "{name}: {} tokens, {} labelled, restated {}",
+        example.tokens.len(),
+        example.labelled_tokens(),
+        example.restated
+    );
 }
 
 #[test]
@@ -206,9 +219,14 @@ fn labels_derived_by_rendering_are_those_that_generation_tags_mark() {
             assert_eq!(spans.len(), messages.iter().filter(|m| m.role == luthier_text::Role::Assistant).count());
             let marked: Vec<&str> = spans.iter().map(|span| &example.text[span.clone()]).collect();
             let labelled = labelled_text(tokenizer, &example);
-            assert_eq!(labelled.split_whitespace().collect::<String>(), marked.concat().split_whitespace().collect::<String>());
+            assert_eq!(
+                labelled.split_whitespace().collect::<String>(),
+                marked.concat().split_whitespace().collect::<String>()
+            );
             // Token by token: what carries a label begins in a marked span, and all that begins there carries one.
-            let leading = usize::from(tokenizer.leading_bos().is_some() && !example.text.starts_with(&tokenizer.bos().unwrap().text));
+            let leading = usize::from(
+                tokenizer.leading_bos().is_some() && !example.text.starts_with(&tokenizer.bos().unwrap().text),
+            );
             let encoded = tokenizer.encode_with_offsets(&example.text).unwrap();
             assert_eq!(example.resplit, 0, "{name}");
             for (i, (from, _)) in encoded.offsets.iter().enumerate() {

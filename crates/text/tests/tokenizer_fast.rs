@@ -79,7 +79,9 @@ fn lines(path: &Path) -> Vec<String> {
 
 #[test]
 fn all_rows_of_alpaca_and_of_the_chinese_sets_give_the_same_ids_and_offsets() {
-    let Some(folders) = shared_for("models/tokenizers", "the fast path of tokenizers against the crate's own") else { return };
+    let Some(folders) = shared_for("models/tokenizers", "the fast path of tokenizers against the crate's own") else {
+        return;
+    };
     let Some(data) = shared("data") else { return };
     let mut texts = rows(&data.join("stanford-alpaca/alpaca_data.json"), &["instruction", "input", "output"]);
     for file in ["llamafactory_alpaca_zh_demo.json", "hikariming_alpaca_zh_12345-15323.json"] {

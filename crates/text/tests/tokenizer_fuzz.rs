@@ -33,9 +33,32 @@ impl Random {
 
 /// Pieces of files that have broken readers before.
 const WORDS: [&[u8]; 26] = [
-    b"4294967295", b"18446744073709551615", b"-1", b"0", b"1e999", b"null", b"true", b"\"\"", b"{}", b"[]", b"[[[[[[[[[[", b"\"\\u0000\"",
-    b"\"\\ud800\"", b"(?:a*)*b", b"(((((((((", b".{1000}", b"\\p{L}{0,999}", b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01",
-    b"\xFF\xFF\xFF\x7F", b"\x80\x80\x80\x80\x08", b"\x00\x00\x00\x80", b"\xE2\x96\x81", b"<0x0A>", b" ", b"\n", b"A",
+    b"4294967295",
+    b"18446744073709551615",
+    b"-1",
+    b"0",
+    b"1e999",
+    b"null",
+    b"true",
+    b"\"\"",
+    b"{}",
+    b"[]",
+    b"[[[[[[[[[[",
+    b"\"\\u0000\"",
+    b"\"\\ud800\"",
+    b"(?:a*)*b",
+    b"(((((((((",
+    b".{1000}",
+    b"\\p{L}{0,999}",
+    b"\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01",
+    b"\xFF\xFF\xFF\x7F",
+    b"\x80\x80\x80\x80\x08",
+    b"\x00\x00\x00\x80",
+    b"\xE2\x96\x81",
+    b"<0x0A>",
+    b" ",
+    b"\n",
+    b"A",
 ];
 
 fn mutated(original: &[u8], random: &mut Random) -> Vec<u8> {
@@ -100,9 +123,8 @@ fn broken_tokenizer_files_are_refused_without_a_panic_or_large_requests() {
         ("sentencepiece-bpe/tokenizer.model", "tokenizer.model"),
         ("tiktoken/tokenizer.model", "tokenizer.model"),
     ];
-    let mut originals: Vec<(String, &str, Vec<u8>)> = files
-        .map(|(path, name)| (path.to_owned(), name, fs::read(fixtures.join(path)).unwrap()))
-        .into();
+    let mut originals: Vec<(String, &str, Vec<u8>)> =
+        files.map(|(path, name)| (path.to_owned(), name, fs::read(fixtures.join(path)).unwrap())).into();
     // The unigram model as the tokenizer.json that it becomes, and a file of llama2.c.
     let saved = tempfile::tempdir().unwrap();
     Tokenizer::from_dir(fixtures.join("sentencepiece-unigram")).unwrap().save(saved.path(), None).unwrap();
@@ -122,7 +144,11 @@ fn broken_tokenizer_files_are_refused_without_a_panic_or_large_requests() {
     let hook = panic::take_hook();
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
-        if place.contains("crates/text") { OURS.lock().unwrap().push(info.to_string()) } else { *THEIRS.lock().unwrap() += 1 }
+        if place.contains("crates/text") {
+            OURS.lock().unwrap().push(info.to_string())
+        } else {
+            *THEIRS.lock().unwrap() += 1
+        }
     }));
     let folder = tempfile::tempdir().unwrap();
     let (mut tries, mut read, mut largest) = (0, 0, 0);
@@ -141,7 +167,9 @@ fn broken_tokenizer_files_are_refused_without_a_panic_or_large_requests() {
             largest = largest.max(size);
             let outcome = match &result {
                 Err(_) => Some("panicked".to_owned()),
-                Ok(_) if size > 4 * bytes.len() + FIXED => Some(format!("asked for {size} bytes at once, having {}", bytes.len())),
+                Ok(_) if size > 4 * bytes.len() + FIXED => {
+                    Some(format!("asked for {size} bytes at once, having {}", bytes.len()))
+                }
                 Ok(_) if begun.elapsed() > Duration::from_secs(10) => Some(format!("took {:?}", begun.elapsed())),
                 Ok(result) => {
                     read += usize::from(result.is_ok());

@@ -79,7 +79,11 @@ fn what_came_from_a_model_file_is_saved_as_tokenizer_json_and_read_back_the_same
             assert_eq!(again.encode(text, true).unwrap(), tokenizer.encode(text, true).unwrap(), "{name}: {text:?}");
             assert_eq!(again.encode_with_offsets(text).unwrap(), tokenizer.encode_with_offsets(text).unwrap());
         }
-        assert_eq!((again.bos(), again.eos(), again.unk()), (tokenizer.bos(), tokenizer.eos(), tokenizer.unk()), "{name}");
+        assert_eq!(
+            (again.bos(), again.eos(), again.unk()),
+            (tokenizer.bos(), tokenizer.eos(), tokenizer.unk()),
+            "{name}"
+        );
     }
 }
 
@@ -104,7 +108,10 @@ fn added_tokens_follow_the_vocabulary_and_are_found_everywhere() {
         tokenizer.save(saved.path(), None).unwrap();
         let again = Tokenizer::from_dir(saved.path()).unwrap();
         assert_eq!(again.vocab_size(), rows + 2);
-        assert_eq!(again.encode("x<|call|>看燈會看", true).unwrap(), tokenizer.encode("x<|call|>看燈會看", true).unwrap());
+        assert_eq!(
+            again.encode("x<|call|>看燈會看", true).unwrap(),
+            tokenizer.encode("x<|call|>看燈會看", true).unwrap()
+        );
         assert_eq!(again.token_id("燈會"), Some(ids[1]));
     }
 }
@@ -171,7 +178,8 @@ fn classes_put_their_tokens_around_a_text() {
     assert_eq!(t5.vocab_size(), plain.vocab_size() + 10);
     assert_eq!(t5.token_id("<extra_id_9>"), Some(plain.vocab_size() as u32));
     assert!(t5.encode("a", true).unwrap().ends_with(&[t5.eos().unwrap().id]));
-    let gemma = with("sentencepiece-bpe", r#"{"tokenizer_class": "GemmaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}"#);
+    let gemma =
+        with("sentencepiece-bpe", r#"{"tokenizer_class": "GemmaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}"#);
     assert_eq!(gemma.decode(&gemma.encode("\ta a", false).unwrap(), true), "\ta a");
     assert!(gemma.token_id("\t").is_some());
 }
@@ -182,7 +190,8 @@ fn files_beside_a_model_file_add_tokens_behind_its_vocabulary() {
     let model = dir.join("sentencepiece-bpe/tokenizer.model");
     let beside = folder(&[(&model, "tokenizer.model")]);
     let rows = Tokenizer::from_dir(beside.path()).unwrap().vocab_size();
-    fs::write(beside.path().join("added_tokens.json"), format!(r#"{{"[燈]": {}, "[PAD]": {rows}}}"#, rows + 1)).unwrap();
+    fs::write(beside.path().join("added_tokens.json"), format!(r#"{{"[燈]": {}, "[PAD]": {rows}}}"#, rows + 1))
+        .unwrap();
     fs::write(beside.path().join("special_tokens_map.json"), r#"{"pad_token": "[PAD]", "eos_token": "</s>"}"#).unwrap();
     let tokenizer = Tokenizer::from_dir(beside.path()).unwrap();
     assert_eq!((tokenizer.vocab_size(), tokenizer.pad().unwrap().id), (rows + 2, rows as u32));
@@ -320,8 +329,13 @@ fn vocabularies_of_gguf_files_and_of_folders_pass_the_vocabulary_tests_of_llama_
 /// the best score, the first of equal ones; what is left and no piece becomes bytes.
 fn plain_sentencepiece(vocabulary: &Vocabulary, text: &str) -> Vec<u32> {
     let normal = |id: usize| !matches!(vocabulary.token_types[id], TokenType::Control | TokenType::Unknown);
-    let pieces: HashMap<&str, usize> =
-        vocabulary.tokens.iter().enumerate().filter(|(id, _)| normal(*id)).map(|(id, text)| (text.as_str(), id)).collect();
+    let pieces: HashMap<&str, usize> = vocabulary
+        .tokens
+        .iter()
+        .enumerate()
+        .filter(|(id, _)| normal(*id))
+        .map(|(id, text)| (text.as_str(), id))
+        .collect();
     let text = if text.is_empty() { String::new() } else { format!("▁{}", text.replace(' ', "▁")) };
     let mut symbols: Vec<String> = text.chars().map(String::from).collect();
     loop {

@@ -86,7 +86,12 @@ impl Rehearsal {
             *kind = now - before;
             before = now;
         };
-        let mut model = Model::of_shape(base.config.clone(), Path::new("config.json"), &device, opening(&options.method, base.store))?;
+        let mut model = Model::of_shape(
+            base.config.clone(),
+            Path::new("config.json"),
+            &device,
+            opening(&options.method, base.store),
+        )?;
         since(&mut standing.weights);
         make_trainable(&mut model, &options.method, seed)?;
         since(&mut standing.adapter);

@@ -116,7 +116,7 @@ fn data_file(source: &Source, folder: &RunFolder) -> Result<text::Source, TrainE
 }
 
 fn position_notice(config: &Config, recipe: &ResolvedRecipe) -> Option<String> {
-    let (limit, longest) = (config.max_position_embeddings, recipe.data.max_length);
+    let (limit, longest) = (config.context(), recipe.data.max_length);
     (longest > limit).then(|| {
         format!("data.max_length is {longest}, but the model knows positions up to {limit} (max_position_embeddings)")
     })

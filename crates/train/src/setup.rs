@@ -78,7 +78,8 @@ pub fn set_up(
     setup.prepared.check(&options)?;
     if !Tuned::of(recipe, folder).dir().exists() {
         let (weights, rows) = (setup.model.device().memory().current, setup.training_rows());
-        setup.memory = Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &setup.model.config, &rows), weights)?);
+        setup.memory =
+            Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &setup.model.config, &rows), weights)?);
     }
     folder.claim(setup.manifest(recipe, trainable, &hash_of(&data)))?;
     Ok(setup)
@@ -152,7 +153,9 @@ fn makes_its_input(recipe: &ResolvedRecipe) -> bool {
 pub(crate) fn opening(method: &Method, store: Store) -> Opening {
     let trained = match method {
         Method::Full => Trained::All,
-        Method::Lora(lora) if lora.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) => Trained::Tables,
+        Method::Lora(lora) if lora.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) => {
+            Trained::Tables
+        }
         Method::Lora(_) => Trained::None,
     };
     Opening { store, trained, vocabulary: 0 }

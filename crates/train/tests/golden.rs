@@ -175,7 +175,7 @@ fn the_stories260k_runs_are_reproduced_step_by_step() {
 /// Attaches an adapter with the numbers of a file.
 fn start_from(model: &mut Model, file: &Path, rslora: bool) {
     let targets = if rslora { Targets::AllLinear } else { Targets::Named(vec!["q_proj".into(), "v_proj".into()]) };
-    model.attach_lora(&LoraOptions { rank: 8, alpha: 16.0, dropout: 0.0, rslora, targets, modules_to_save: Vec::new() }, 0).unwrap();
+    model.attach_lora(&LoraOptions { rslora, ..LoraOptions::new(8, 16.0, targets) }, 0).unwrap();
     let tensors = Tensors::of_file(file).unwrap();
     let device = model.device().clone();
     let ids: Vec<_> = model.params.trainable().map(|(id, _)| id).collect();

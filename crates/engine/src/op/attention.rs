@@ -48,7 +48,9 @@ impl Layout {
     pub fn text_length(&self, segment: usize) -> usize {
         match &self.text_lengths {
             Some(lengths) => lengths[segment],
-            None => self.segments[segment].queries.clone().map(|row| self.positions[row] as usize + 1).max().unwrap_or(0),
+            None => {
+                self.segments[segment].queries.clone().map(|row| self.positions[row] as usize + 1).max().unwrap_or(0)
+            }
         }
     }
 
@@ -153,7 +155,8 @@ mod tests {
             Segment { queries: 3..5, keys: vec![prefix.clone(), 3..5] },
             Segment { queries: 5..8, keys: vec![prefix, 5..8] },
         ];
-        let layout = Layout { positions: vec![0, 1, 2, 3, 4, 3, 4, 5], segments: Arc::new(segments) };
+        let layout =
+            Layout { positions: vec![0, 1, 2, 3, 4, 3, 4, 5], segments: Arc::new(segments), text_lengths: None };
         let shape = AttentionShape::new(2, 1, 4);
         Check::new()
             .inputs(&[(8, 8), (8, 4), (8, 4)])

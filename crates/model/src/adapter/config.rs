@@ -151,7 +151,9 @@ fn options(config: &Map<String, Value>) -> Result<LoraOptions, String> {
         modules_to_save: match config.get("modules_to_save") {
             None => Vec::new(),
             Some(value) => {
-                let names = value.as_array().and_then(|list| list.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+                let names = value
+                    .as_array()
+                    .and_then(|list| list.iter().map(|name| name.as_str().map(str::to_owned)).collect());
                 names.ok_or_else(|| wrong("modules_to_save", "a list of names"))?
             }
         },

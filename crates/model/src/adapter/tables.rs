@@ -105,7 +105,10 @@ impl Model {
             let rows = match tensors.shape(&key) {
                 Some(&[rows, found]) if found == cols && rows >= self.stored_vocabulary => rows,
                 found => {
-                    let why = format!("tensor \"{key}\" has shape {found:?}, this model asks for [{} or more, {cols}]", self.stored_vocabulary);
+                    let why = format!(
+                        "tensor \"{key}\" has shape {found:?}, this model asks for [{} or more, {cols}]",
+                        self.stored_vocabulary
+                    );
                     return Err(ModelError::adapter(path, format!("{why}; was it trained on another model?")));
                 }
             };

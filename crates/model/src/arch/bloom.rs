@@ -34,7 +34,8 @@ fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
     let sizes = Sizes { intermediate_size: 4 * hidden, ..fields.sizes(&NAMES, &defaults)? };
     let (c, f, heads, d) = (sizes.hidden_size, sizes.intermediate_size, sizes.num_attention_heads, sizes.head_dim);
     if heads * d != c || sizes.num_key_value_heads != heads {
-        let why = format!("the {heads} heads of a bloom of hidden_size {c} are each {c} / {heads} wide, keys as queries");
+        let why =
+            format!("the {heads} heads of a bloom of hidden_size {c} are each {c} / {heads} wide, keys as queries");
         return Err(fields.contradiction(why));
     }
     let adds_to_normed = fields.flag_or("apply_residual_connection_post_layernorm", false)?;

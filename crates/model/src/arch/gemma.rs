@@ -40,14 +40,9 @@ pub(super) fn tied(fields: &Fields<'_>) -> Result<bool, ModelError> {
 pub(super) fn set_gemma(fields: &Fields<'_>, sizes: &Sizes, plan: &mut Blueprint) -> Result<(), ModelError> {
     plan.norm = NormKind::RmsPlusOne;
     plan.embedding.scale = (sizes.hidden_size as f64).sqrt() as f32;
-    let activation = match fields.get("hidden_activation") {
-        Some(_) => fields.activation("hidden_activation", Activation::GeluTanh)?,
-        // The first files say "gelu" and mean its approximation, as transformers knows.
-        None => match fields.activation("hidden_act", Activation::GeluTanh)? {
-            Activation::Gelu => Activation::GeluTanh,
-            other => other,
-        },
-    };
+    // transformers before 4.57 takes a "gelu" of hidden_act alone for its approximation, later ones for itself.
+    let field = if fields.get("hidden_activation").is_some() { "hidden_activation" } else { "hidden_act" };
+    let activation = fields.activation(field, Activation::GeluTanh)?;
     plan.set_activation(activation);
     let attention = fields.flag_or("attention_bias", false)?;
     plan.set_biases(attention, attention, false);

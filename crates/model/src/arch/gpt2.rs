@@ -32,8 +32,7 @@ const NAMES: SizeNames = SizeNames {
 fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
     fields.refuse("add_cross_attention", "attention to an encoder is not supported; a decoder alone can be read")?;
     let hidden = fields.size_under(NAMES.hidden, None)?;
-    let defaults =
-        SizeDefaults { intermediate: Some(4 * hidden), positions: Some(1024), ..SizeDefaults::default() };
+    let defaults = SizeDefaults { intermediate: Some(4 * hidden), positions: Some(1024), ..SizeDefaults::default() };
     let sizes = fields.sizes(&NAMES, &defaults)?;
     let (c, f) = (sizes.hidden_size, sizes.intermediate_size);
     let activation = fields.activation("activation_function", Activation::GeluTanh)?;
@@ -56,11 +55,7 @@ fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
                 mlp: Around::before(format!("h.{layer}.ln_2")),
             },
             attention: Attention {
-                projections: Projections::Fused {
-                    qkv: linear("attn.c_attn", 3 * c, c),
-                    widths: [c, c, c],
-                    groups: 1,
-                },
+                projections: Projections::Fused { qkv: linear("attn.c_attn", 3 * c, c), widths: [c, c, c], groups: 1 },
                 query_key_norms: None,
                 output: linear("attn.c_proj", c, c),
                 shape,

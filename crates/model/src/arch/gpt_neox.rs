@@ -23,7 +23,8 @@ fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
     let sizes = fields.usual_sizes()?;
     let (c, f, heads, d) = (sizes.hidden_size, sizes.intermediate_size, sizes.num_attention_heads, sizes.head_dim);
     if heads * d != c || sizes.num_key_value_heads != heads {
-        let why = format!("the {heads} heads of a gpt_neox of hidden_size {c} are each {c} / {heads} wide, keys as queries");
+        let why =
+            format!("the {heads} heads of a gpt_neox of hidden_size {c} are each {c} / {heads} wide, keys as queries");
         return Err(fields.contradiction(why));
     }
     let defaults =

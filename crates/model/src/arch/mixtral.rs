@@ -33,9 +33,8 @@ fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
     check_experts(fields, &sizes, "num_local_experts", count, chosen)?;
     let activation = fields.activation("hidden_act", Activation::Silu)?;
     for (layer, block) in plan.blocks.iter_mut().enumerate() {
-        let linear = |path: &str, outs, inputs| {
-            Linear::new(format!("layers.{layer}.block_sparse_moe.{path}"), outs, inputs)
-        };
+        let linear =
+            |path: &str, outs, inputs| Linear::new(format!("layers.{layer}.block_sparse_moe.{path}"), outs, inputs);
         // Gate, up, down.
         let expert = |expert: usize| {
             [("w1", f, c), ("w3", f, c), ("w2", c, f)]

@@ -31,7 +31,9 @@ const EPS: f32 = 1e-5;
 
 fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
     if !fields.flag_or("layer_norm_elementwise_affine", true)? {
-        return Err(fields.contradiction("layer norms without weights (layer_norm_elementwise_affine) are not supported"));
+        return Err(
+            fields.contradiction("layer norms without weights (layer_norm_elementwise_affine) are not supported")
+        );
     }
     let sizes = fields.sizes(&NAMES, &SizeDefaults::default())?;
     let (c, f) = (sizes.hidden_size, sizes.intermediate_size);
@@ -65,7 +67,8 @@ fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
         }
     };
     let width = fields.size_or("word_embed_proj_dim", c)?;
-    let projected = |name: &str, outs, inputs| (width != c).then(|| Linear::new(format!("decoder.{name}"), outs, inputs));
+    let projected =
+        |name: &str, outs, inputs| (width != c).then(|| Linear::new(format!("decoder.{name}"), outs, inputs));
     let positions = Positions {
         name: "decoder.embed_positions".to_owned(),
         rows: sizes.max_position_embeddings + OFFSET,

@@ -24,6 +24,10 @@ fn read(fields: &Fields<'_>) -> Result<(Sizes, Blueprint), ModelError> {
     // The class's head is as wide as hidden_size / heads, unlike qwen3's.
     let defaults = SizeDefaults { key_value_heads: Some(4), positions: Some(32768), ..SizeDefaults::default() };
     let (sizes, mut plan) = qwen3::read_with(fields, &defaults)?;
+    // Unlike qwen3's, in every layer.
+    let window = fields.size_or_null("sliding_window", Some(4096))?;
+    let has_window = fields.flag_or("use_sliding_window", false)?;
+    plan.set_windows(|_| window.filter(|_| has_window));
     let (c, f) = (sizes.hidden_size, fields.size_or("moe_intermediate_size", 768)?);
     let (count, chosen) = (fields.size_or("num_experts", 128)?, fields.size_or("num_experts_per_tok", 8)?);
     check_experts(fields, &sizes, "num_experts", count, chosen)?;

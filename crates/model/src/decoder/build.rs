@@ -34,7 +34,7 @@ impl Weight<'_> {
 }
 
 /// What a parameter is, which decides how it begins and how it may be held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Role {
     /// Embedding or head.
     Table,
@@ -44,7 +44,9 @@ pub(crate) enum Role {
     Matrix,
     Bias,
     /// Of a norm; fresh, the numbers by which nothing changes: 1, or 0 where they are stored less one.
-    Norm { fresh: f32 },
+    Norm {
+        fresh: f32,
+    },
 }
 
 impl Decoder {

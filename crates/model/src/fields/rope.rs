@@ -36,7 +36,12 @@ impl<'a> Fields<'a> {
     }
 
     /// Those of one kind of layers, where `rope_parameters` has an object for each kind.
-    pub(crate) fn rope_of_kind(&self, kind: &str, sizes: &Sizes, defaults: &RopeDefaults) -> Result<Option<Rope>, ModelError> {
+    pub(crate) fn rope_of_kind(
+        &self,
+        kind: &str,
+        sizes: &Sizes,
+        defaults: &RopeDefaults,
+    ) -> Result<Option<Rope>, ModelError> {
         let Some(parameters) = self.rope_object("rope_parameters")? else { return Ok(None) };
         let Some(object) = parameters.get(kind).and_then(Value::as_object) else { return Ok(None) };
         let scaling = Scaling { fields: self, name: "rope_parameters", object };
@@ -86,7 +91,11 @@ impl<'a> Fields<'a> {
             return Err(self.contradiction(format!("{why}; it must be from 2 to all of them")));
         }
         if !dim.is_multiple_of(2) {
-            let what = if partial == 1.0 { format!("head_dim {dim}") } else { format!("{partial} of head_dim {}", sizes.head_dim) };
+            let what = if partial == 1.0 {
+                format!("head_dim {dim}")
+            } else {
+                format!("{partial} of head_dim {}", sizes.head_dim)
+            };
             return Err(self.contradiction(format!("{what} is odd; rotary positions need pairs")));
         }
         Ok(dim)
@@ -182,11 +191,12 @@ impl Scaling<'_> {
     fn yarn(&self, sizes: &Sizes) -> Result<RopeScaling, ModelError> {
         let factor = self.number("factor")?;
         let mscale = |scale: f64, by: f64| if scale <= 1.0 { 1.0 } else { 0.1 * by * scale.ln() + 1.0 };
-        let attention_factor = match (self.optional("attention_factor")?, self.scale("mscale"), self.scale("mscale_all_dim")) {
-            (Some(factor), ..) => factor,
-            (None, Some(one), Some(all)) => mscale(factor, one) / mscale(factor, all),
-            _ => mscale(factor, 1.0),
-        };
+        let attention_factor =
+            match (self.optional("attention_factor")?, self.scale("mscale"), self.scale("mscale_all_dim")) {
+                (Some(factor), ..) => factor,
+                (None, Some(one), Some(all)) => mscale(factor, one) / mscale(factor, all),
+                _ => mscale(factor, 1.0),
+            };
         let truncate = match self.get("truncate") {
             None => true,
             Some(value) => {

@@ -44,7 +44,9 @@ pub(super) fn read(path: &Path) -> Result<Vec<(String, Stored)>, ModelError> {
             shape = match shape {
                 [experts, rest @ ..] if *experts == parts => rest,
                 _ => {
-                    let why = format!("tensor \"{name}\" has shape {shape:?}, and one part for each of {parts} experts is due");
+                    let why = format!(
+                        "tensor \"{name}\" has shape {shape:?}, and one part for each of {parts} experts is due"
+                    );
                     return Err(ModelError::broken(path, why));
                 }
             };
@@ -73,7 +75,8 @@ fn stored(
     let row = bytes / rows.max(1);
     // Rows as they are counted on the other side: the axes of their numbers, slowest first, and the steps of each.
     let view = |axes: [usize; 3], steps: [usize; 3]| {
-        let place = (axes.iter().product::<usize>() == rows).then(|| Place::of_view(start, row, &axes, &steps)).flatten();
+        let place =
+            (axes.iter().product::<usize>() == rows).then(|| Place::of_view(start, row, &axes, &steps)).flatten();
         place.ok_or_else(|| format!("does not divide into {} heads", axes[0]))
     };
     let flat = || Place::flat(start, bytes);

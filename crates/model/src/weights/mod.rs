@@ -24,8 +24,8 @@ use luthier_engine::{Numbers, Packed, Packing, threads};
 use luthier_files::MappedBytes;
 
 use self::stored::{Change, Encoding, Place, Stored, decode_f32};
-use crate::open::transposed;
 use crate::error::ModelError;
+use crate::open::transposed;
 
 pub(crate) use self::source::config;
 pub use self::source::{are_there, open};
@@ -261,10 +261,19 @@ const PIECE: usize = 1 << 18;
 
 impl TensorFile {
     /// Hands on a tensor's numbers as they stand, checked, `piece` at a time.
-    fn numbers(&self, name: &str, stored: &Stored, piece: usize, take: &mut dyn FnMut(&[f32])) -> Result<(), ModelError> {
+    fn numbers(
+        &self,
+        name: &str,
+        stored: &Stored,
+        piece: usize,
+        take: &mut dyn FnMut(&[f32]),
+    ) -> Result<(), ModelError> {
         let Stored { encoding, place, .. } = stored;
         let Some(decode) = encoding.decode else {
-            let why = format!("tensor \"{name}\" is stored as {}; f32, bf16, f16 and f64 can be read, and in GGUF the usual blocks", encoding.name);
+            let why = format!(
+                "tensor \"{name}\" is stored as {}; f32, bf16, f16 and f64 can be read, and in GGUF the usual blocks",
+                encoding.name
+            );
             return Err(ModelError::broken(&self.path, why));
         };
         let mut finite = true;

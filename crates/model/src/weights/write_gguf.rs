@@ -46,7 +46,8 @@ pub(crate) fn write_gguf(
     let targets = mapping.targets(params.keys().copied()).map_err(refused)?;
     let rope = architecture::rope_tensors(config).map_err(refused)?;
     let mut writer = Writer::new();
-    for (key, value) in architecture::metadata(config, kind).map_err(refused)?.into_iter().chain(vocabulary.metadata()) {
+    for (key, value) in architecture::metadata(config, kind).map_err(refused)?.into_iter().chain(vocabulary.metadata())
+    {
         writer.metadata(&key, value).map_err(refused)?;
     }
     for (name, factors) in &rope {

@@ -43,10 +43,8 @@ impl Tokenizer {
             }
         }
         let mut inner = self.inner.clone();
-        let added: Vec<AddedToken> = tokens
-            .iter()
-            .map(|token| AddedToken::from(token.text.clone(), token.special).normalized(false))
-            .collect();
+        let added: Vec<AddedToken> =
+            tokens.iter().map(|token| AddedToken::from(token.text.clone(), token.special).normalized(false)).collect();
         inner.add_tokens(&added);
         let mut ids = Vec::with_capacity(tokens.len());
         for token in tokens {
@@ -69,8 +67,7 @@ impl Tokenizer {
     /// The ids for which an embedding of `rows` rows has none, in order.
     #[must_use]
     pub fn ids_beyond(&self, rows: usize) -> Vec<u32> {
-        let mut ids: Vec<u32> =
-            self.inner.get_vocab(true).into_values().filter(|id| *id as usize >= rows).collect();
+        let mut ids: Vec<u32> = self.inner.get_vocab(true).into_values().filter(|id| *id as usize >= rows).collect();
         ids.sort_unstable();
         ids.dedup();
         ids

@@ -215,8 +215,6 @@ fn trims_offsets(processor: &PostProcessorWrapper) -> bool {
 
 /// Whether composing leaves the text as it is. Most text is of characters that never compose; for others the tables are asked.
 fn is_composed(text: &str) -> bool {
-    let never_composes = |c: char| {
-        matches!(c, '\0'..='\u{2FF}' | '\u{2010}'..='\u{205F}' | '\u{3000}'..='\u{3029}' | '\u{3400}'..='\u{9FFF}' | '\u{FF00}'..='\u{FFEF}')
-    };
+    let never_composes = |c: char| matches!(c, '\0'..='\u{2FF}' | '\u{2010}'..='\u{205F}' | '\u{3000}'..='\u{3029}' | '\u{3400}'..='\u{9FFF}' | '\u{FF00}'..='\u{FFEF}');
     text.is_ascii() || text.chars().all(never_composes) || is_nfc_quick(text.chars()) == IsNormalized::Yes
 }

@@ -42,9 +42,7 @@ pub(super) fn load(vocabulary: &Vocabulary, path: &Path) -> Result<Loaded, TextE
                 broken(format!("tokenizer.ggml.pre is {pre:?}, which is not known (known: {})", pattern::NAMES))
             })?;
             check(vocabulary).map_err(broken)?;
-            guarded(|| byte_level(vocabulary, named), path)?
-                .map_err(|e| broken(format!("its vocabulary: {e}")))?
-                .into()
+            guarded(|| byte_level(vocabulary, named), path)?.map_err(|e| broken(format!("its vocabulary: {e}")))?.into()
         }
         other => {
             return Err(broken(format!(

@@ -42,9 +42,7 @@ pub(super) fn by_score(pieces: &[(&str, u32, f32)]) -> Vec<(String, String)> {
         .map(|merge| (of_id[&merge.whole].1, chars(merge.left), chars(merge.right), merge))
         .collect();
     // Stable: what is equal in all three stays in the order of the pieces.
-    merges.sort_by(|a, b| {
-        b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal).then_with(|| (b.1, b.2).cmp(&(a.1, a.2)))
-    });
+    merges.sort_by(|a, b| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal).then_with(|| (b.1, b.2).cmp(&(a.1, a.2))));
     let text = |id: u32| of_id[&id].0.to_owned();
     merges.into_iter().map(|(.., merge)| (text(merge.left), text(merge.right))).collect()
 }
@@ -69,7 +67,8 @@ mod tests {
 
     #[test]
     fn the_best_score_comes_first_and_of_equal_ones_the_longest_left_half() {
-        let pieces = [("a", 0, -9.0), ("b", 1, -8.0), ("ab", 2, -2.0), ("abab", 3, -1.0), ("aba", 4, -1.0), ("ba", 5, -3.0)];
+        let pieces =
+            [("a", 0, -9.0), ("b", 1, -8.0), ("ab", 2, -2.0), ("abab", 3, -1.0), ("aba", 4, -1.0), ("ba", 5, -3.0)];
         assert_eq!(joined(&by_score(&pieces)), ["aba b", "ab ab", "ab a", "a ba", "a b", "b a"]);
     }
 

@@ -144,8 +144,8 @@ fn from_ranks(ranks: &Ranks, config: Option<&Object>, model_config: Option<&Obje
 
 /// The tokenizer of a `tokenizer.bin` of llama2.c.
 pub(super) fn from_llama2c(path: &Path) -> Result<Loaded, TextError> {
-    let model = llama2c::parse(&read(path)?)
-        .map_err(|cause| TextError::TokenizerFile { path: path.to_path_buf(), cause })?;
+    let model =
+        llama2c::parse(&read(path)?).map_err(|cause| TextError::TokenizerFile { path: path.to_path_buf(), cause })?;
     from_pieces(&model, Style::Llama { legacy: true }, None, path)
 }
 

@@ -163,7 +163,7 @@ fn describe(found: &Found) -> Result<Description, Failure> {
         memory_bytes: for_each_store(bytes)?,
         lora_training: lora_training(&config)?,
         key_value_cache_bytes_per_token: 2 * config.num_hidden_layers * config.key_width() * 4,
-        context: config.max_position_embeddings,
+        context: config.context(),
         rope: rope(&config),
         vocabulary: config.vocab_size,
         tokenizer,
@@ -218,7 +218,8 @@ fn weights(dir: &Path, origin: Option<&Origin>, config: &Config) -> Result<Weigh
 }
 
 fn bytes_of_files(dir: &Path) -> Option<u64> {
-    let is_weights = |path: &Path| path.extension().is_some_and(|extension| extension == "safetensors" || extension == "bin");
+    let is_weights =
+        |path: &Path| path.extension().is_some_and(|extension| extension == "safetensors" || extension == "bin");
     let files = std::fs::read_dir(dir).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
     files.filter(|path| is_weights(path)).map(|path| Some(std::fs::metadata(path).ok()?.len())).sum()
 }
@@ -226,7 +227,7 @@ fn bytes_of_files(dir: &Path) -> Option<u64> {
 /// What a training run with the recipe's defaults takes, rows of half prompt and half answer.
 fn lora_training(config: &Config) -> Result<LoraTraining, Failure> {
     let recipe = Recipe::parse(LORA, "inspect").expect("the recipe above is one").resolve();
-    let tokens_per_row = ROW_TOKENS.min(config.max_position_embeddings).max(2);
+    let tokens_per_row = ROW_TOKENS.min(config.context()).max(2);
     let row = |number: usize| TrainingRow {
         // Rows that begin alike would be computed together.
         tokens: (0..tokens_per_row).map(|at| ((number + at) % config.vocab_size) as u32).collect(),

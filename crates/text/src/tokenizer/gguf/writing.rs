@@ -141,7 +141,10 @@ fn pre(json: &Value) -> Result<&'static str, String> {
             },
             Some("Digits") if step["individual_digits"] == true => cuts.push(r"\p{N}".to_owned()),
             Some("ByteLevel") if step["add_prefix_space"] == true => {
-                return Err("its tokenizer puts a space before every text, which llama.cpp does not for byte-level BPE".to_owned());
+                return Err(
+                    "its tokenizer puts a space before every text, which llama.cpp does not for byte-level BPE"
+                        .to_owned(),
+                );
             }
             Some("ByteLevel") if step["use_regex"] != false => cuts.push(pattern::GPT2.to_owned()),
             Some("ByteLevel") => {}

@@ -34,7 +34,10 @@ pub(in crate::tokenizer) enum Style {
 impl Style {
     /// The style of a tokenizer_config.json, or of the model_type of config.json where no class is named; `None` for a class
     /// that is not known.
-    pub(in crate::tokenizer) fn of(config: Option<&Map<String, Value>>, model_config: Option<&Map<String, Value>>) -> Option<Self> {
+    pub(in crate::tokenizer) fn of(
+        config: Option<&Map<String, Value>>,
+        model_config: Option<&Map<String, Value>>,
+    ) -> Option<Self> {
         let text = |object: Option<&Map<String, Value>>, key: &str| {
             object.and_then(|object| object.get(key)).and_then(Value::as_str).unwrap_or("").to_owned()
         };
@@ -272,6 +275,7 @@ pub(in crate::tokenizer) fn around_every_text(
         .map(|(text, id)| (text.clone(), json!({"id": text, "ids": [id], "tokens": [text]})))
         .collect();
     let pair: Vec<Value> = sequence("A", 0).into_iter().chain(sequence("B", 1)).collect();
-    let described = json!({"type": "TemplateProcessing", "single": sequence("A", 0), "pair": pair, "special_tokens": named});
+    let described =
+        json!({"type": "TemplateProcessing", "single": sequence("A", 0), "pair": pair, "special_tokens": named});
     Ok(serde_json::from_value(described)?)
 }
