@@ -276,7 +276,7 @@ impl Blueprint {
             match &mut block.mlp {
                 Mlp::Gated { gate, up, down, .. } => [gate, up, down].into_iter().for_each(|map| map.bias = mlp),
                 Mlp::FusedGated { gate_up: up, down, .. } | Mlp::Plain { up, down, .. } => {
-                    [up, down].into_iter().for_each(|map| map.bias = mlp)
+                    [up, down].into_iter().for_each(|map| map.bias = mlp);
                 }
                 Mlp::Experts { .. } => {}
             }

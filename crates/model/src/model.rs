@@ -219,7 +219,7 @@ impl Model {
             (param.name.as_str(), stored)
         });
         let vocabulary = vocabulary.clone().filled_up_to(self.config.vocab_size);
-        weights::write_gguf(path, &self.config.json, params.collect(), kind, &vocabulary)
+        weights::write_gguf(path, &self.config.json, &params.collect(), kind, &vocabulary)
     }
 
     /// What is made from packed weights is not what would be made from the model they stand for.

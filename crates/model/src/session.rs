@@ -107,7 +107,7 @@ impl<'m> Session<'m> {
         let mut pass = Pass::default();
         for feed in feeds {
             let sequence = feed.sequence.0;
-            let tokens = self.to_compute(sequence, feed.tokens);
+            let tokens = self.tokens_due(sequence, feed.tokens);
             let text_length = self.cache.length(sequence) + tokens.len();
             let mut rest = &tokens[self.share_prefix(sequence, &tokens)..];
             while !rest.is_empty() {
@@ -125,7 +125,7 @@ impl<'m> Session<'m> {
     }
 
     /// The new tokens of a sequence; all of its tokens, and its cache empty, where its keys turn otherwise from now on.
-    fn to_compute<'t>(&mut self, sequence: usize, new: &'t [u32]) -> Cow<'t, [u32]> {
+    fn tokens_due<'t>(&mut self, sequence: usize, new: &'t [u32]) -> Cow<'t, [u32]> {
         let old = self.cache.length(sequence);
         let passes = |at: usize| old > 0 && old <= at && old + new.len() > at;
         if !self.model.config.rope_starts_over_at().is_some_and(passes) {

@@ -28,7 +28,7 @@ pub struct Base<'a> {
 impl<'a> Base<'a> {
     /// The base model that a run holds.
     pub fn of(model: &'a Model) -> Self {
-        Self { config: &model.config, store: model.store() }
+        Self { config: &model.config, store: model.opening().store }
     }
 }
 

@@ -83,9 +83,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     opened.model.merge_adapter().map_err(Failure::input)?;
     let dtype = args.dtype.unwrap_or(Dtype::of_files(opened.model.stored_dtype));
     if is_gguf {
-        write_gguf(&opened, args, dtype)?
+        write_gguf(&opened, args, dtype)?;
     } else {
-        write_folder(&opened, args, dtype.of_folder()?)?
+        write_folder(&opened, args, dtype.of_folder()?)?;
     }
     print(&format!("{}\n", args.out.display()))
 }

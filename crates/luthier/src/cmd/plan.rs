@@ -1,6 +1,6 @@
 //! `luthier plan`: what a run will take, before it takes it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;

@@ -34,7 +34,7 @@ impl Exported<'_> {
 pub(crate) fn write_gguf(
     path: &Path,
     config: &Map<String, Value>,
-    params: BTreeMap<&str, Exported<'_>>,
+    params: &BTreeMap<&str, Exported<'_>>,
     kind: TensorType,
     vocabulary: &Vocabulary,
 ) -> Result<(), ModelError> {
@@ -54,7 +54,7 @@ pub(crate) fn write_gguf(
         writer.tensor(name, TensorType::F32, &[factors.len()]).map_err(refused)?;
     }
     for target in &targets {
-        let shape = shape(target, &params).map_err(refused)?;
+        let shape = shape(target, params).map_err(refused)?;
         let stored = stored_as(&target.tensor, &shape, kind);
         writer.tensor(&target.tensor, stored, &shape).map_err(refused)?;
     }

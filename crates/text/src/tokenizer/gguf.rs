@@ -140,7 +140,7 @@ fn byte_level(vocabulary: &Vocabulary, named: Named) -> tokenizers::Result<Token
     let eos = token(vocabulary.eos, vocabulary.add_eos.unwrap_or(false));
     let mut processors = vec![PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false))];
     if bos.is_some() || eos.is_some() {
-        processors.push(around_every_text(bos, eos)?);
+        processors.push(around_every_text(bos.as_ref(), eos.as_ref())?);
     }
     tokenizer.with_post_processor(Some(Sequence::new(processors)));
     Ok(tokenizer)

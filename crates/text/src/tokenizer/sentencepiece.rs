@@ -236,7 +236,7 @@ fn charsmap(bytes: &[u8]) -> Result<Vec<u8>, String> {
     let broken = |what: &str| Err(format!("precompiled_charsmap: {what}"));
     let Some((size, rest)) = bytes.split_first_chunk::<4>() else { return broken("it is cut off") };
     let size = u32::from_le_bytes(*size) as usize;
-    if size == 0 || size % 4 != 0 {
+    if size == 0 || !size.is_multiple_of(4) {
         return broken(&format!("its trie has {size} bytes, which is no number of units"));
     }
     match rest.split_at_checked(size) {

@@ -67,7 +67,7 @@ impl Ranks {
         let added: Vec<AddedToken> = special.iter().map(|text| AddedToken::from(text.clone(), true)).collect();
         tokenizer.add_special_tokens(&added);
         let untrimmed = PostProcessorWrapper::ByteLevel(ByteLevel::new(false, false, false));
-        let around = bos.map(|bos| around_every_text(Some(bos), None)).transpose()?;
+        let around = bos.map(|bos| around_every_text(Some(&bos), None)).transpose()?;
         tokenizer.with_post_processor(Some(Sequence::new([Some(untrimmed), around].into_iter().flatten().collect())));
         Ok(tokenizer)
     }

@@ -18,6 +18,9 @@ const PIECES_A_PART: usize = 8192;
 
 const PARTS: usize = 16;
 
+/// Pieces that came before, and what they became.
+type Merged = HashMap<Box<[u8]>, Box<[u32]>>;
+
 /// The merges of a byte-level BPE vocabulary over ids.
 #[derive(Debug)]
 pub(super) struct Merger {
@@ -29,7 +32,7 @@ pub(super) struct Merger {
     pairs: HashMap<u64, (u32, u32), BuildHasherDefault<PairHasher>>,
     /// How many bytes each id stands for; 0 for ids that merging cannot give.
     lengths: Vec<usize>,
-    memory: [RwLock<HashMap<Box<[u8]>, Box<[u32]>>>; PARTS],
+    memory: [RwLock<Merged>; PARTS],
 }
 
 /// The part of a model's JSON that its methods do not give.

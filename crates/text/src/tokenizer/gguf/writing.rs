@@ -155,13 +155,13 @@ fn pre(json: &Value) -> Result<&'static str, String> {
     let merges_tokens = json["model"]["ignore_merges"] == true;
     // Behind other cuts the last branch of GPT-2's pattern changes nothing.
     let ends = |cut: &str| cut.trim_end_matches(r"|\s+").to_owned();
-    let same = |name: &&'static str| {
+    let is_same = |name: &str| {
         let named = pattern::named(name).expect("the names above are known");
         let theirs = named.patterns;
         let equal = theirs.len() == cuts.len() && theirs.iter().zip(&cuts).all(|(a, b)| ends(a) == ends(b));
         equal && named.nfc == composes && named.ignore_merges == merges_tokens
     };
-    PATTERNS.iter().find(same).copied().ok_or_else(|| {
+    PATTERNS.into_iter().find(|name| is_same(name)).ok_or_else(|| {
         format!("its tokenizer cuts texts by {cuts:?}, for which llama.cpp has no name that is known here")
     })
 }

@@ -254,22 +254,22 @@ impl Layout {
 /// A post-processor that puts these tokens around every text.
 fn surrounding(model: &SentencePiece, bos: Option<u32>, eos: Option<u32>) -> tokenizers::Result<PostProcessorWrapper> {
     let text = |id: u32| model.text(id).unwrap_or_default().to_owned();
-    around_every_text(bos.map(|id| (text(id), id)), eos.map(|id| (text(id), id)))
+    around_every_text(bos.map(|id| (text(id), id)).as_ref(), eos.map(|id| (text(id), id)).as_ref())
 }
 
 /// The same from texts and ids.
 pub(in crate::tokenizer) fn around_every_text(
-    bos: Option<(String, u32)>,
-    eos: Option<(String, u32)>,
+    bos: Option<&(String, u32)>,
+    eos: Option<&(String, u32)>,
 ) -> tokenizers::Result<PostProcessorWrapper> {
-    let special = |token: &Option<(String, u32)>, type_id: u8| {
-        token.as_ref().map(|(text, _)| json!({"SpecialToken": {"id": text, "type_id": type_id}}))
+    let special = |token: Option<&(String, u32)>, type_id: u8| {
+        token.map(|(text, _)| json!({"SpecialToken": {"id": text, "type_id": type_id}}))
     };
     let sequence = |name: &str, type_id: u8| {
         let text = json!({"Sequence": {"id": name, "type_id": type_id}});
-        [special(&bos, type_id), Some(text), special(&eos, type_id)].into_iter().flatten().collect::<Vec<_>>()
+        [special(bos, type_id), Some(text), special(eos, type_id)].into_iter().flatten().collect::<Vec<_>>()
     };
-    let named: Map<String, Value> = [&bos, &eos]
+    let named: Map<String, Value> = [bos, eos]
         .into_iter()
         .flatten()
         .map(|(text, id)| (text.clone(), json!({"id": text, "ids": [id], "tokens": [text]})))
