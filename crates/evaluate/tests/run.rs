@@ -403,7 +403,7 @@ fn a_fresh_adapter_scores_as_the_base_does() {
     let names = metrics(&["exact-match", "chrf", "perplexity"]);
     let plan = plan(&names, &strategies);
     bench.evaluate(dir.path(), "base", "base", &plan);
-    let options = LoraOptions { rank: 2, alpha: 4.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear };
+    let options = LoraOptions::new(2, 4.0, Targets::AllLinear);
     bench.model.attach_lora(&options, 3).unwrap();
     bench.evaluate(dir.path(), "tuned", "base and adapter", &plan);
     let scores = score_run(dir.path(), &plan, &bench.rows).unwrap();

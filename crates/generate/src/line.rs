@@ -107,11 +107,11 @@ impl Line {
     }
 
     /// Looks up what may follow; the last token up to the limit is never fed, for nothing follows it.
-    fn draft(&mut self, lookup: Option<Lookup>, context: &Context<'_, '_>) {
+    fn draft(&mut self, lookup: Option<Lookup>, drafts_up_to: usize, context: &Context<'_, '_>) {
         self.pending.clear();
         self.pending.extend(self.history.last());
         if let Some(lookup) = lookup {
-            let room = context.limits.max_length - self.history.len() - 1;
+            let room = (context.limits.max_length - 1).min(drafts_up_to).saturating_sub(self.history.len());
             self.pending.extend(lookup.draft(&self.history, room, &context.options.eos_token_id));
         }
     }
@@ -230,7 +230,7 @@ impl Search for Lines {
                 // What was drafted behind a wrong guess goes; the newest token is not fed yet.
                 seat.truncate(line.history.len() - 1, self.prompt_len, model)?;
             }
-            line.draft(self.lookup, context);
+            line.draft(self.lookup, model.drafts_up_to(), context);
         }
         if let Some(shared) = shared {
             self.part(shared, model);

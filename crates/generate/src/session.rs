@@ -10,7 +10,12 @@ impl StepModel for Session<'_> {
     }
 
     fn max_positions(&self) -> usize {
-        self.model().config.max_position_embeddings
+        self.model().config.context()
+    }
+
+    /// Beyond it keys turn with the length of their text, which for a draft is that behind its last token.
+    fn drafts_up_to(&self) -> usize {
+        self.model().config.rope_turns_at().unwrap_or(usize::MAX)
     }
 
     fn start(&mut self) -> SequenceId {

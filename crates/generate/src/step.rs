@@ -28,6 +28,10 @@ pub trait StepModel {
     fn vocab_size(&self) -> usize;
     /// The context length in tokens.
     fn max_positions(&self) -> usize;
+    /// Up to this length of a sequence, tokens that are fed together give what they give one by one. Nothing is drafted beyond it.
+    fn drafts_up_to(&self) -> usize {
+        usize::MAX
+    }
     /// A new, empty sequence.
     fn start(&mut self) -> SequenceId;
     /// A new sequence that shares all that `from` has cached so far (copy on write); cheap.

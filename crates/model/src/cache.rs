@@ -57,6 +57,15 @@ impl KvCache {
         }
     }
 
+    /// Empties a sequence; returns the tokens it had.
+    pub(crate) fn clear(&mut self, index: usize) -> Vec<u32> {
+        let sequence = std::mem::take(self.sequences[index].as_mut().expect("the sequence is alive"));
+        for block in sequence.blocks {
+            self.release(block);
+        }
+        sequence.tokens
+    }
+
     pub(crate) fn is_alive(&self, sequence: usize) -> bool {
         self.sequences.get(sequence).is_some_and(Option::is_some)
     }

@@ -1,5 +1,6 @@
 //! Decoding with a key-value cache: several sequences step together, one pass over the weights.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -57,6 +58,15 @@ pub struct Stepped {
     pub hidden: Vec<f32>,
 }
 
+/// A feed on its way into passes.
+#[derive(Debug)]
+struct Fed {
+    sequence: usize,
+    /// Tokens of its text when all of them are in.
+    text_length: usize,
+    wanted: Wanted,
+}
+
 /// The most tokens of one pass: enough for products at full speed.
 const PASS: usize = 1024;
 
@@ -66,6 +76,8 @@ struct Pass {
     tokens: Vec<u32>,
     positions: Vec<u32>,
     segments: Vec<Segment>,
+    /// Tokens of the whole text of each segment.
+    text_lengths: Vec<usize>,
     /// Where each token's keys and values go in the cache.
     rows: Vec<u32>,
     /// The tokens of which something is asked.
@@ -77,20 +89,22 @@ struct Pass {
 }
 
 impl Pass {
-    /// `ends`: these are the last tokens of their feed.
-    fn add(&mut self, cache: &mut KvCache, sequence: usize, tokens: &[u32], wanted: Wanted, ends: bool) {
+    /// `replayed` of the tokens were fed before: nothing is asked of them.
+    fn add(&mut self, cache: &mut KvCache, feed: &Fed, tokens: &[u32], replayed: usize, ends: bool) {
+        let sequence = feed.sequence;
         let (start, first) = (cache.length(sequence), self.tokens.len());
         self.tokens.extend(tokens);
         self.positions.extend((start..start + tokens.len()).map(|position| position as u32));
         self.rows.extend(cache.extend(sequence, tokens));
         self.segments.push(Segment { queries: first..self.tokens.len(), keys: cache.rows(sequence) });
-        for token in first..self.tokens.len() {
-            let logits = wanted == Wanted::Each || (ends && token + 1 == self.tokens.len());
-            if logits || wanted == Wanted::Hidden {
+        self.text_lengths.push(feed.text_length);
+        for token in first + replayed..self.tokens.len() {
+            let logits = feed.wanted == Wanted::Each || (ends && token + 1 == self.tokens.len());
+            if logits || feed.wanted == Wanted::Hidden {
                 let row = self.wanted.len() as u32;
                 self.wanted.push(token as u32);
                 self.logits.extend(logits.then_some(row));
-                self.hidden.extend((wanted == Wanted::Hidden).then_some(row));
+                self.hidden.extend((feed.wanted == Wanted::Hidden).then_some(row));
             }
         }
     }
@@ -153,8 +167,8 @@ impl<'m> Session<'m> {
     /// prompts go through in passes of at most [`PASS`] tokens, which bounds memory.
     ///
     /// # Errors
-    /// When a token is not in the vocabulary, a feed is empty, or a sequence is named twice or is not there. Then no
-    /// sequence has changed.
+    /// When a token is not in the vocabulary, a feed is empty, a sequence is named twice or is not there, or becomes longer than
+    /// the places that the model has learnt. Then no sequence has changed.
     pub fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
         Ok(self.step_for(feeds, &vec![Wanted::Last; feeds.len()])?.logits)
     }
@@ -172,24 +186,52 @@ impl<'m> Session<'m> {
         self.check(feeds)?;
         for feed in feeds {
             self.model.check_tokens(feed.tokens)?;
+            self.model.check_length(self.cache.length(feed.sequence.0) + feed.tokens.len())?;
         }
         let (mut pass, mut stepped) = (Pass::default(), Stepped::default());
         for (feed, &wanted) in feeds.iter().zip(wanted) {
-            let mut rest = feed.tokens;
+            let sequence = feed.sequence.0;
+            let tokens = self.tokens_due(sequence, feed.tokens);
+            let mut replayed = tokens.len() - feed.tokens.len();
+            let fed = Fed { sequence, text_length: self.cache.length(sequence) + tokens.len(), wanted };
+            let mut rest = &tokens[..];
             if wanted == Wanted::Last {
-                rest = &rest[self.cache.share_prefix(feed.sequence.0, feed.tokens)..];
+                let shared = self.share_prefix(sequence, &tokens);
+                (rest, replayed) = (&rest[shared..], replayed.saturating_sub(shared));
             }
             while !rest.is_empty() {
                 if pass.tokens.len() == PASS {
                     self.run(std::mem::take(&mut pass), &mut stepped);
                 }
                 let (piece, after) = rest.split_at(rest.len().min(PASS - pass.tokens.len()));
-                pass.add(&mut self.cache, feed.sequence.0, piece, wanted, after.is_empty());
+                let before = replayed.min(piece.len());
+                replayed -= before;
+                pass.add(&mut self.cache, &fed, piece, before, after.is_empty());
                 rest = after;
             }
         }
         self.run(pass, &mut stepped);
         Ok(stepped)
+    }
+
+    /// The new tokens of a sequence; all of its tokens, and its cache empty, where its keys turn otherwise from now on.
+    fn tokens_due<'t>(&mut self, sequence: usize, new: &'t [u32]) -> Cow<'t, [u32]> {
+        let old = self.cache.length(sequence);
+        let passes = |at: usize| old > 0 && old <= at && old + new.len() > at;
+        if !self.model.config.rope_starts_over_at().is_some_and(passes) {
+            return Cow::Borrowed(new);
+        }
+        let mut all = self.cache.clear(sequence);
+        all.extend(new);
+        Cow::Owned(all)
+    }
+
+    /// Keys that depend on the length of their text are not shared with another one.
+    fn share_prefix(&mut self, sequence: usize, tokens: &[u32]) -> usize {
+        match self.model.config.rope_turns_at() {
+            Some(_) => 0,
+            None => self.cache.share_prefix(sequence, tokens),
+        }
     }
 
     /// Computes the keys and values of a pass, and appends what is wanted of its tokens.
@@ -206,7 +248,11 @@ impl<'m> Session<'m> {
     }
 
     fn compute(&mut self, pass: Pass, stepped: &mut Stepped) {
-        let layout = Layout { positions: pass.positions, segments: Arc::new(pass.segments) };
+        let layout = Layout {
+            positions: pass.positions,
+            segments: Arc::new(pass.segments),
+            text_lengths: Some(Arc::new(pass.text_lengths)),
+        };
         let mut tape = Tape::inference(self.model.device(), &self.model.params);
         let mut store = CachedPass { cache: &mut self.cache, rows: pass.rows };
         let mut rows = self.model.decoder.forward(&mut tape, &pass.tokens, &layout, &mut store, Some(&pass.wanted));

@@ -2,8 +2,10 @@
 
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod inspect;
+pub(crate) mod models;
 pub(crate) mod plan;
 pub(crate) mod recipe;
 pub(crate) mod report;

@@ -75,6 +75,9 @@ pub struct Lora {
     /// Scale is alpha / sqrt(rank).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rslora: Option<bool>,
+    /// Embedding or head, trained whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modules_to_save: Option<Vec<String>>,
     /// An adapter to start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<RecipePath>,

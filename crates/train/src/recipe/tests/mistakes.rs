@@ -141,7 +141,7 @@ fn what_is_missing_is_named_with_what_to_write() {
     assert_eq!(
         complaints(&MINIMAL.replace("base = \"pocket\"", "")),
         [
-            "model.base at recipe.toml:5:2 is missing; write base = a model folder or \"pocket\", or a section [model.create] for a new model"
+            "model.base at recipe.toml:5:2 is missing; write base = a model folder, a name on the Hub or \"pocket\", or a section [model.create] for a new model"
         ]
     );
     assert_eq!(
