@@ -7,11 +7,12 @@ mod toy;
 use std::ops::ControlFlow;
 
 use luthier_engine::Device;
-use luthier_fixtures::{ids, json, shared_for};
+use luthier_fixtures::{ids, json as read, shared_for};
 use luthier_generate::{
     Feed, FinishReason, GenerationOptions, Generator, ModelError, Output, SequenceId, StepModel, Stepped, Wanted,
 };
 use luthier_model::{Model, Session};
+use serde_json::json;
 use toy::Toy;
 
 /// A model of few words repeats itself.
@@ -117,7 +118,7 @@ fn a_stop_string_inside_a_draft_ends_the_text_there() {
 fn the_decoder_gives_the_tokens_of_greedy_decoding_in_fewer_steps() {
     let Some(folder) = shared_for("models/stories260K", "prompt lookup with stories260K") else { return };
     let model = Model::load(&folder.join("hf"), &Device::cpu()).unwrap();
-    let golden = json(&folder.join("golden/hf_generate.json"));
+    let golden = read(&folder.join("golden/hf_generate.json"));
     let stories: Vec<Vec<u32>> = golden["prompt_ids"].as_array().unwrap().iter().map(ids).collect();
     // Prompts of 5 to 60 tokens that begin with a story and go on with the greedy one.
     let base = GenerationOptions { max_new_tokens: Some(120), bos_token_id: Some(1), ..Default::default() };
@@ -149,6 +150,55 @@ fn the_decoder_gives_the_tokens_of_greedy_decoding_in_fewer_steps() {
     }
 }
 
+#[test]
+fn where_keys_turn_with_the_length_of_the_text_drafts_stop_and_tokens_stay_the_same() {
+    let dynamic = json!({"rope_type": "dynamic", "factor": 4.0});
+    let (short, long) = (json!([1.0, 1.0, 1.0, 1.0]), json!([1.0, 2.0, 4.0, 8.0]));
+    let longrope = json!({"rope_type": "longrope", "short_factor": short, "long_factor": long, "factor": 4.0,
+        "original_max_position_embeddings": 40});
+    for (scaling, positions) in [(dynamic, 40), (longrope, 160)] {
+        let folder = tempfile::tempdir().unwrap();
+        for entry in std::fs::read_dir(luthier_fixtures::model("llama-mha-untied")).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+        }
+        let path = folder.path().join("config.json");
+        let mut config = read(&path);
+        config["max_position_embeddings"] = json!(positions);
+        config["rope_scaling"] = scaling.clone();
+        std::fs::write(&path, config.to_string()).unwrap();
+        let model = Model::load(folder.path(), &Device::cpu()).unwrap();
+        assert_eq!(model.config.rope_turns_at(), Some(40), "{scaling}");
+        let mut drafted = 0;
+        for prompt in (0..12).map(|n| (0..20 + n).map(|i| 40 + i % (2 + n)).collect::<Vec<u32>>()) {
+            let options = GenerationOptions { max_new_tokens: Some(60), ..Default::default() };
+            for options in [options.clone(), GenerationOptions { guidance_scale: Some(1.5), ..options }] {
+                let generate = |options: &GenerationOptions| {
+                    let mut counted = Counted { session: Session::new(&model), rows: 0 };
+                    let resolved = options.resolve().unwrap();
+                    let done = Generator::new(&resolved).generate(&mut counted, std::slice::from_ref(&prompt)).unwrap();
+                    (done[0].outputs[0].tokens.clone(), counted.rows)
+                };
+                let (plain, drafts) = (generate(&options), generate(&lookup(8, &options)));
+                assert_eq!(plain.0, drafts.0, "{scaling}, {} tokens", prompt.len());
+                assert_eq!(plain.0.len(), 60, "the text grows beyond 40 tokens");
+                drafted += plain.1 - drafts.1;
+            }
+        }
+        assert!(drafted > 0, "{scaling}: some drafts are right before the keys turn");
+        // Contrastive search passes the place as well, where a text may be computed anew.
+        let options = GenerationOptions { penalty_alpha: Some(0.6), top_k: Some(3), ..Default::default() };
+        let resolved = GenerationOptions { max_new_tokens: Some(60), ..options }.resolve().unwrap();
+        let prompts = [vec![9; 20], vec![7, 8]];
+        let together = Generator::new(&resolved).generate(&mut Session::new(&model), &prompts).unwrap();
+        for (prompt, together) in prompts.iter().zip(&together) {
+            let alone = Generator::new(&resolved).generate(&mut Session::new(&model), std::slice::from_ref(prompt));
+            assert_eq!(alone.unwrap()[0].outputs[0].tokens, together.outputs[0].tokens);
+            assert_eq!(together.outputs[0].tokens.len(), 60);
+        }
+    }
+}
+
 /// Counts feeds: of one prompt, the steps.
 struct Counted<'m> {
     session: Session<'m>,
@@ -162,6 +212,10 @@ impl StepModel for Counted<'_> {
 
     fn max_positions(&self) -> usize {
         self.session.max_positions()
+    }
+
+    fn drafts_up_to(&self) -> usize {
+        self.session.drafts_up_to()
     }
 
     fn start(&mut self) -> SequenceId {
