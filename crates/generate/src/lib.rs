@@ -26,7 +26,7 @@
 //!
 //! | room | what is there |
 //! |---|---|
-//! | `options`, `resolve`, `warning` | parameters: parsed, checked, without effect |
+//! | `options`, `unlisted`, `resolve`, `check`, `warning` | parameters: parsed, completed, refused, without effect |
 //! | `chain`, `processor`, `warper` | what happens to the scores, in transformers' order |
 //! | `generator`, `job` | the step loop and one prompt in it |
 //! | `line`, `lookup` | greedy and sampling, with guidance, and drafts that make them faster |
@@ -63,6 +63,7 @@
 
 mod beam;
 mod chain;
+mod check;
 mod constraint;
 mod contrastive;
 mod end;
@@ -83,6 +84,7 @@ pub mod softmax;
 mod step;
 mod stop;
 mod stream;
+mod unlisted;
 mod warning;
 pub mod warper;
 
@@ -90,11 +92,12 @@ pub use chain::Chain;
 pub use constraint::{Constraint, Matcher};
 pub use error::{GenerateError, OptionsError};
 pub use generator::{DEFAULT_MAX_BATCH, Generator};
-pub use options::{BeamLength, EarlyStopping, GenerationOptions, NOT_BUILT, PARAMETERS, WITHOUT_MEANING};
+pub use options::{BeamLength, EarlyStopping, GenerationOptions, PARAMETERS};
 pub use output::{Completion, Decode, FinishReason, Output};
 pub use random::RandomStream;
 pub use resolve::{DEFAULT_MAX_LENGTH, DEFAULT_SEED, Limits, Resolved};
 pub use step::{Feed, ModelError, SequenceId, StepModel, Stepped, Wanted};
 pub use stop::StopStrings;
 pub use stream::TextStream;
+pub use unlisted::{NOT_BUILT, WITHOUT_MEANING};
 pub use warning::Warning;

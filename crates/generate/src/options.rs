@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::OptionsError;
+use crate::unlisted::{NOT_BUILT, WITHOUT_MEANING, is_not_built};
 
 /// When beam search may stop before the length limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -220,36 +221,6 @@ macro_rules! names {
 /// Every parameter name that [`GenerationOptions`] reads.
 pub const PARAMETERS: [&str; 41] = with_every_parameter!(names);
 
-/// Parameters of transformers that change the output and are not built; null or false switches each off.
-pub const NOT_BUILT: [&str; 6] =
-    ["force_words_ids", "constraints", "dola_layers", "watermarking_config", "token_healing", "forced_decoder_ids"];
-
-/// Parameters of transformers that change no output here, with their defaults and why. Neither they nor their flags are listed in help.
-pub const WITHOUT_MEANING: [(&str, &str, &str); 17] = [
-    ("use_cache", "true", "keys and values are always cached"),
-    ("cache_implementation", "null", CACHE),
-    ("cache_config", "null", CACHE),
-    ("return_legacy_cache", "null", CACHE),
-    ("low_memory", "null", "candidates of contrastive search share their cache without it"),
-    ("remove_invalid_values", "false", "a logit that is not a number is an error here"),
-    ("decoder_start_token_id", "null", ENCODER),
-    ("output_attentions", "false", OUTPUT),
-    ("output_hidden_states", "false", OUTPUT),
-    ("output_scores", "false", OUTPUT),
-    ("output_logits", "null", OUTPUT),
-    ("return_dict_in_generate", "false", OUTPUT),
-    ("num_assistant_tokens", "20", ASSISTANT),
-    ("num_assistant_tokens_schedule", "\"constant\"", ASSISTANT),
-    ("assistant_confidence_threshold", "0.4", ASSISTANT),
-    ("is_assistant", "false", ASSISTANT),
-    ("generation_kwargs", "{}", "it names nothing of its own; give the parameters themselves"),
-];
-
-const CACHE: &str = "there is one kind of cache, which grows as it is needed";
-const ENCODER: &str = "it belongs to models with an encoder";
-const OUTPUT: &str = "it changes what transformers returns, not which tokens";
-const ASSISTANT: &str = "there is no assistant model; prompt_lookup_num_tokens drafts without one";
-
 impl GenerationOptions {
     /// Reads the text of a `generation_config.json`: parameters that are not about decoding are ignored.
     ///
@@ -319,10 +290,6 @@ impl GenerationOptions {
             _ => unreachable!("a struct of plain values is an object"),
         }
     }
-}
-
-fn is_not_built(key: &str) -> bool {
-    NOT_BUILT.contains(&key)
 }
 
 /// Reads one key at a time, so that an error names the parameter.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::options::{BeamLength, EarlyStopping, GenerationOptions, WITHOUT_MEANING};
+use crate::options::{BeamLength, EarlyStopping, GenerationOptions};
+use crate::unlisted::WITHOUT_MEANING;
 
 /// A parameter without effect.
 #[derive(Debug, Clone, PartialEq, Eq)]
