@@ -1,6 +1,6 @@
 //! A form over a vocabulary, and the matchers that follow it.
 
-use llguidance::api::TopLevelGrammar;
+use llguidance::api::{StopReason, TopLevelGrammar};
 use llguidance::{Matcher, ParserFactory};
 use luthier_generate::{Constraint, ModelError};
 use serde_json::{Value, json};
@@ -78,7 +78,15 @@ impl luthier_generate::Matcher for Follows {
             scores.fill(f32::NEG_INFINITY);
             return Ok(true);
         }
-        let allowed = self.0.compute_mask().map_err(said)?;
+        let allowed = match self.0.compute_mask() {
+            Ok(allowed) => allowed,
+            // A vocabulary without single bytes may have no token for what the form wants next.
+            Err(error) if error.to_string().starts_with(&StopReason::NoExtensionBias.to_string()) => {
+                scores.fill(f32::NEG_INFINITY);
+                return Ok(false);
+            }
+            Err(error) => return Err(said(error)),
+        };
         for (token, score) in (0..).zip(scores) {
             if !allowed.is_allowed(token) {
                 *score = f32::NEG_INFINITY;
@@ -96,6 +104,7 @@ impl luthier_generate::Matcher for Follows {
     }
 }
 
+/// What went wrong, without the state of the automaton, which stands in the lines behind.
 fn said(error: impl std::fmt::Display) -> ModelError {
-    error.to_string().into()
+    error.to_string().lines().next().unwrap_or("it cannot go on").into()
 }

@@ -152,6 +152,20 @@ fn a_matcher_forbids_follows_and_forks() {
 }
 
 #[test]
+fn where_the_vocabulary_has_no_token_for_the_form_all_are_forbidden() {
+    let vocabulary = Vocabulary::new(&[vec![], b"a".to_vec(), b"ab".to_vec()]).unwrap();
+    let form = Formed::new(&Form::Regex("ab|c".to_owned()), &vocabulary).unwrap();
+    let (mut whole, mut stuck) = (form.matcher(), form.matcher());
+    whole.accept(2).unwrap();
+    stuck.accept(1).unwrap();
+    for (matcher, may_end) in [(&mut whole, true), (&mut stuck, false)] {
+        let mut scores = [0.0; 3];
+        assert_eq!(matcher.mask(&mut scores).unwrap(), may_end);
+        assert!(scores[1..].iter().all(|&score| score == f32::NEG_INFINITY));
+    }
+}
+
+#[test]
 fn a_broken_form_says_what_is_wrong_with_it() {
     let bench = Bench::new("qwen2-bias-tied");
     for (form, what) in [

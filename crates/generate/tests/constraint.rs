@@ -124,6 +124,26 @@ fn beams_find_the_best_texts_of_the_list_each_once() {
 }
 
 #[test]
+fn beams_leave_a_dead_end_to_those_that_can_go_on() {
+    // No token of the model is 99.
+    let list = List(vec![vec![7, 99], vec![9, 8]]);
+    let mut stuck = 0;
+    for seed in 0..20 {
+        let beams = GenerationOptions { num_beams: Some(3), num_return_sequences: Some(3), ..Default::default() };
+        let outputs = generate(&beams, &list, seed).unwrap();
+        assert_eq!(outputs.iter().map(|output| output.tokens.as_slice()).collect::<Vec<_>>(), [[9, 8]]);
+        match generate(&GenerationOptions::default(), &list, seed) {
+            Ok(outputs) => assert_eq!(outputs[0].tokens, [9, 8]),
+            Err(error) => {
+                assert!(matches!(error, GenerateError::NothingAllowed { new_tokens: 1, .. }), "{error}");
+                stuck += 1;
+            }
+        }
+    }
+    assert!((1..20).contains(&stuck), "greedy decoding runs into it now and then: {stuck} of 20");
+}
+
+#[test]
 fn a_list_of_one_text_leaves_nothing_to_choose() {
     let only = List(vec![vec![7, 7, 8]]);
     for options in [
