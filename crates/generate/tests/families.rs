@@ -73,3 +73,32 @@ fn three_beams_find_the_references_sequences_and_scores() {
         Ok(())
     });
 }
+
+#[test]
+fn drafts_change_no_token_and_contrastive_search_depends_on_no_neighbour() {
+    on_every_shape(|family, model| {
+        let tokens = |completions: &[Completion]| -> Vec<Vec<u32>> {
+            completions.iter().map(|done| done.outputs[0].tokens_with_eos()).collect()
+        };
+        // Prompts that repeat themselves, so that there is something to look up.
+        let prompts: Vec<Vec<u32>> =
+            family.prompts().iter().map(|prompt| prompt[..prompt.len().min(8)].repeat(2)).collect();
+        let greedy = json!({"max_new_tokens": 16, "do_sample": false});
+        let drafts = json!({"max_new_tokens": 16, "do_sample": false, "prompt_lookup_num_tokens": 5});
+        let [plain, drafted] = [greedy, drafts].map(|user| complete(model, &resolve(family, &user), &prompts));
+        let (plain, drafted) = (tokens(&plain?), tokens(&drafted?));
+        if plain != drafted {
+            return Err(format!("{drafted:?} with drafts, {plain:?} without"));
+        }
+        let user = json!({"max_new_tokens": 8, "do_sample": false, "penalty_alpha": 0.6, "top_k": 4});
+        let contrastive = resolve(family, &user);
+        let together = tokens(&complete(model, &contrastive, &prompts)?);
+        for (prompt, together) in prompts.iter().zip(together) {
+            let alone = tokens(&complete(model, &contrastive, std::slice::from_ref(prompt))?).remove(0);
+            if alone != together {
+                return Err(format!("{alone:?} alone, {together:?} among others"));
+            }
+        }
+        Ok(())
+    });
+}
