@@ -206,7 +206,7 @@ fn what_cannot_be_had_is_told_with_what_to_do() {
         assert!(!Path::new(&out).exists());
     }
     for command in ["plan", "inspect"] {
-        world.luthier(&[command, &recipe]).refuses(&["model.base", "no folder org/none"]);
+        world.luthier(&[command, &recipe]).refuses(&["model.base", "neither a folder org/none"]);
     }
 }
 

@@ -82,7 +82,11 @@ fn every_shape_of_every_family_goes_into_a_file_and_comes_out_of_it() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     let is_known = |line: &String| NOT_IN_LLAMA_CPP.iter().any(|name| line.starts_with(name));
-    luthier_fixtures::announce(&format!("RUNNING: {} shapes through GGUF; refused: {}", whole.len(), refused.join("; ")));
+    luthier_fixtures::announce(&format!(
+        "RUNNING: {} shapes through GGUF; refused: {}",
+        whole.len(),
+        refused.join("; ")
+    ));
     assert!(refused.iter().filter(|line| is_known(line)).count() >= 3, "{refused:?}");
 }
 

@@ -227,7 +227,11 @@ fn refuse_what_is_not_heeded(architecture: Architecture, config: Config<'_>) -> 
                 config.only("hidden_act", &tanh, one_activation)?;
             }
             config.only("attention_bias", &[json!(false)], NO_BIASES)?;
-            config.only("tie_word_embeddings", &[json!(true)], "llama.cpp takes the embedding for the head in this family")?;
+            config.only(
+                "tie_word_embeddings",
+                &[json!(true)],
+                "llama.cpp takes the embedding for the head in this family",
+            )?;
         }
         Architecture::Bloom => {
             let why = "llama.cpp adds what comes before the norm";

@@ -302,7 +302,8 @@ fn lora(written: &Written, folder: &Path) -> Lora {
         dropout: get!(written.number("train.lora.dropout")),
         targets: said("targets").then(|| named.unwrap_or(Targets::AllLinear)),
         rslora: said("rslora").then(|| written.flag("train.lora.rslora")),
-        modules_to_save: said("modules_to_save").then(|| written.texts("train.lora.modules_to_save").unwrap_or_default()),
+        modules_to_save: said("modules_to_save")
+            .then(|| written.texts("train.lora.modules_to_save").unwrap_or_default()),
         init: written.text("train.lora.init").map(|path| RecipePath::new(folder, path)),
     }
 }
