@@ -338,7 +338,7 @@ fn spoilt_model_folders_are_refused_by_name() {
     let generate = || luthier(&["generate", "--model", &model, "--prompt", "好"]);
     let config = std::fs::read_to_string(format!("{model}/config.json")).unwrap();
     folder.write("model/config.json", &config.replace("\"qwen2\"", "\"mamba\""));
-    generate().refuses(&["config.json", "mamba", "llama, qwen2"]);
+    generate().refuses(&["config.json", "mamba", "llama, mistral, qwen2"]);
     folder.write("model/config.json", &config.replace("\"vocab_size\": 384", "\"vocab_size\": 300"));
     generate().refuses(&["embed_tokens", "[384, 32]", "[300, 32]"]);
     folder.write("model/config.json", &config);

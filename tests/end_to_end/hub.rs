@@ -110,7 +110,7 @@ fn a_run_records_its_commits_and_goes_on_with_them_when_the_branch_moves_on() {
     assert_eq!((commits(), world.server.connections()), (expected, connections));
     world.luthier(&["evaluate", &recipe, "--out", &out]).succeeds();
     let page = std::fs::read_to_string(format!("{out}/report.html")).unwrap();
-    assert!(page.contains(&format!("org/small@{}", HubServer::commit(1))));
+    assert!(page.contains(&format!("small@{}", HubServer::commit(1))), "{page}");
 
     world.luthier(&[&train[..], &["--overwrite"]].concat()).succeeds();
     assert_eq!(commits()["model.base"]["commit"], HubServer::commit(2));
@@ -189,7 +189,7 @@ fn what_cannot_be_had_is_told_with_what_to_do() {
     let page = format!("{}/org/gated", world.server.endpoint());
     let with = |model: &str| world.luthier(&generate(&["--model", model]));
     with("org/gated").refuses(&["is gated", "needs a token", "HF_TOKEN", "accept its licence", &page]);
-    with("org/none").refuses(&["no folder org/none", "nor a model of that name", &world.server.endpoint()]);
+    with("org/none").refuses(&["neither a folder org/none", "nor a model of that name", &world.server.endpoint()]);
     with("org/small@v7").refuses(&["org/small has no revision \"v7\""]);
     with("org/adapter").refuses(&["org/adapter", "config.json", "it holds an adapter"]);
     with("org/small@").refuses(&["org/small@", "revision"]);
@@ -202,11 +202,11 @@ fn what_cannot_be_had_is_told_with_what_to_do() {
     let out = world.folder.path("out");
     for command in ["run", "train", "evaluate"] {
         let refused = world.luthier(&[command, &recipe, "--out", &out]);
-        refused.refuses(&["model.base at ", "names.toml:10:", "no folder org/none"]);
+        refused.refuses(&["model.base at ", "names.toml:10:", "neither a folder org/none"]);
         assert!(!Path::new(&out).exists());
     }
     for command in ["plan", "inspect"] {
-        world.luthier(&[command, &recipe]).refuses(&["model.base", "no folder org/none"]);
+        world.luthier(&[command, &recipe]).refuses(&["model.base", "neither a folder org/none"]);
     }
 }
 

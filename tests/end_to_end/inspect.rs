@@ -139,7 +139,7 @@ fn a_model_folder_shows_its_sizes_and_what_surrounds_its_texts() {
 #[test]
 fn a_model_fits_one_screen_of_eighty_columns() {
     let screen = luthier(&["inspect", QWEN]).succeeds().stdout;
-    for part in ["Qwen2ForCausalLM (qwen2)", "temperature 0.7", "eos <|im_end|> (2)", "float32", "bias on q, k, v"] {
+    for part in ["Qwen2ForCausalLM (qwen2)", "temperature 0.7", "eos <|im_end|> (2)", "float32", "q k v biases"] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
     for part in ["380 tokens, 384 rows of the embedding", "tokenizer_config.json, ", "LoRA training", "the head too"] {

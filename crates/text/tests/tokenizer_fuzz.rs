@@ -145,9 +145,9 @@ fn broken_tokenizer_files_are_refused_without_a_panic_or_large_requests() {
     panic::set_hook(Box::new(|info| {
         let place = info.location().map(ToString::to_string).unwrap_or_default();
         if place.contains("crates/text") {
-            OURS.lock().unwrap().push(info.to_string())
+            OURS.lock().unwrap().push(info.to_string());
         } else {
-            *THEIRS.lock().unwrap() += 1
+            *THEIRS.lock().unwrap() += 1;
         }
     }));
     let folder = tempfile::tempdir().unwrap();

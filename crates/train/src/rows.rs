@@ -43,8 +43,9 @@ pub fn render_rows(
     let (dir, config, tokenizer) = match &recipe.model.source {
         ModelSource::Base(_) => {
             let dir = base_folder(recipe, folder, pocket)?;
+            let config = Config::read(&dir)?;
             let tokenizer = base_tokenizer(recipe, &dir)?;
-            let config = Config::read(&dir)?.with_vocabulary(vocabulary(recipe, &tokenizer));
+            let config = config.with_vocabulary(vocabulary(recipe, &tokenizer));
             (dir, config, tokenizer)
         }
         ModelSource::Create(create) => {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;
-use luthier_model::{LoraOptions, Model, Opening, Store, Trained};
+use luthier_model::{Config, LoraOptions, Model, Opening, Store, Trained};
 use luthier_text::{self as text, NewToken, Prepared, Template, Tokenizer};
 use serde_json::{Map, Value, json};
 
@@ -57,6 +57,8 @@ pub fn set_up(
     }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
+    // What is wrong with the folder is told before what it may lack of a tokenizer.
+    Config::read(&base_dir)?;
     let tokenizer = base_tokenizer(recipe, &base_dir)?;
     let opening = opening(&recipe.train.method, recipe.model.store.into());
     let opening = Opening { vocabulary: vocabulary(recipe, &tokenizer), ..opening };

@@ -29,6 +29,7 @@ impl RopeTable {
             let frequencies = frequencies.as_ref();
             width = 2 * frequencies.len();
             rows += positions.len();
+            table.reserve_exact(positions.len() * width);
             for &position in positions {
                 let angles = frequencies.iter().map(|frequency| position as f32 * frequency);
                 table.extend(angles.clone().map(|angle| angle.cos() * attention_factor));

@@ -90,6 +90,10 @@ impl Scaling {
                 for (index, (_, name)) in YARN.iter().enumerate() {
                     others.extend(fields.optional_number(&[*name])?.map(|number| (index, number)));
                 }
+                for name in ["mscale", "mscale_all_dim"] {
+                    fields.only(name, &[], "llama.cpp scales by the factor alone in this family")?;
+                }
+                fields.only("truncate", &[Json::Bool(true)], "llama.cpp rounds the ends of the ramp")?;
                 let original = fields.optional_number(&["original_max_position_embeddings"])?;
                 Self::Yarn { factor: fields.number(&["factor"])?, original, others }
             }

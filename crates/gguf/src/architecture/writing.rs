@@ -205,6 +205,8 @@ fn put_phi3(entries: &mut Entries, config: Config<'_>, shape: &Shape) -> Result<
     Ok(())
 }
 
+const NO_BIASES: &str = "llama.cpp has no biases of attention in this family";
+
 /// Refuses settings that llama.cpp would pass over in silence, so that its model would be another.
 fn refuse_what_is_not_heeded(architecture: Architecture, config: Config<'_>) -> Result<(), GgufError> {
     let tanh = [json!("gelu_pytorch_tanh"), json!("gelu_new"), json!("gelu_fast")];
@@ -216,10 +218,20 @@ fn refuse_what_is_not_heeded(architecture: Architecture, config: Config<'_>) -> 
             config.only("scale_attn_by_inverse_layer_idx", &[json!(false)], "llama.cpp scales all blocks alike")?;
         }
         Architecture::GptNeox => {
-            config.only("hidden_act", &[&tanh[..], &[json!("gelu")]].concat(), one_activation)?;
+            config.only("hidden_act", &[json!("gelu")], one_activation)?;
+            config.only("attention_bias", &[json!(true)], "llama.cpp asks for biases in this family")?;
         }
         Architecture::Gemma | Architecture::Gemma2 | Architecture::Gemma3 => {
             config.only("hidden_activation", &tanh, one_activation)?;
+            if config.get(&["hidden_activation"]).is_none() {
+                config.only("hidden_act", &tanh, one_activation)?;
+            }
+            config.only("attention_bias", &[json!(false)], NO_BIASES)?;
+            config.only(
+                "tie_word_embeddings",
+                &[json!(true)],
+                "llama.cpp takes the embedding for the head in this family",
+            )?;
         }
         Architecture::Bloom => {
             let why = "llama.cpp adds what comes before the norm";
@@ -256,6 +268,7 @@ fn refuse_what_is_not_heeded(architecture: Architecture, config: Config<'_>) -> 
             let derived = config.size(&["hidden_size"])? / config.size(&["num_attention_heads"])?;
             config.only("head_dim", &[json!(derived)], "llama.cpp derives it from hidden_size in this family")?;
         }
+        Architecture::Olmo2 => config.only("attention_bias", &[json!(false)], NO_BIASES)?,
         _ => {}
     }
     Ok(())

@@ -53,7 +53,7 @@ fn screen(families: &[&FamilyInfo]) -> String {
         screen += &format!("{}{:indent$}{known}\n", line(row), "", indent = width(0) + 2);
     }
     screen
-        + "\nEach trains in full and through an adapter. Rotary scalings: linear, dynamic, llama3, yarn, longrope.\nluthier inspect ORG/NAME tells whether a model on the Hub loads and what it takes.\n"
+        + "\nEach trains in full and through an adapter.\nRotary scalings: linear, dynamic, llama3, yarn, longrope.\nluthier inspect ORG/NAME tells whether a model on the Hub loads and what it takes.\n"
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::fields::{Fields, RopeDefaults};
 pub(super) const FAMILY: FamilyInfo = FamilyInfo {
     model_type: "llama",
     architecture: "LlamaForCausalLM",
-    examples: &["SmolLM-135M", "TinyLlama-1.1B", "Llama-3.2-1B", "Llama-3-Taiwan-8B", "TAIDE-LX-7B"],
+    examples: &["SmolLM-135M", "Llama-3.2-1B", "TAIDE-LX-7B", "Llama-3-Taiwan-8B"],
     positions: "rotary",
     attention: "grouped",
     mlp: "SwiGLU",

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokenizers::models::ModelWrapper;
 use tokenizers::models::unigram::Unigram;
-use tokenizers::{AddedVocabulary, Model, OffsetType, PreTokenizer};
+use tokenizers::normalizers::NormalizerWrapper;
+use tokenizers::{AddedVocabulary, Model, NormalizedString, Normalizer, OffsetType, PreTokenizer};
 
 use super::{Tokenizer, tokenise};
 use crate::error::TextError;
@@ -21,13 +22,14 @@ pub(super) struct Ordinary {
 
 impl Ordinary {
     fn of(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<Self> {
+        if let ModelWrapper::Unigram(unigram) = tokenizer.get_model() {
+            // It finds added tokens that are not special by itself; cutting them out first would take the spaces around them.
+            let unigram = Some(without_special(unigram, tokenizer)?);
+            return Ok(Ordinary { added: AddedVocabulary::new(), unigram });
+        }
         let mut added = tokenizer.get_added_vocabulary().clone();
         added.set_encode_special_tokens(true);
-        let unigram = match tokenizer.get_model() {
-            ModelWrapper::Unigram(unigram) => Some(without_special(unigram, tokenizer)?),
-            _ => None,
-        };
-        Ok(Ordinary { added, unigram })
+        Ok(Ordinary { added, unigram: None })
     }
 }
 
@@ -61,7 +63,12 @@ impl Tokenizer {
                     self.ordinary.get_or_init(|| made)
                 }
             };
-            let mut pieces = ordinary.added.extract_and_normalize(self.inner.get_normalizer(), text);
+            // The text as a whole, before anything is cut out of it: what begins a text is put before it once.
+            let mut normalized = NormalizedString::from(text);
+            if let Some(normalizer) = self.inner.get_normalizer() {
+                normalizer.normalize(&mut normalized)?;
+            }
+            let mut pieces = ordinary.added.extract_and_normalize(None::<&NormalizerWrapper>, normalized.get());
             if let Some(pre_tokenizer) = self.inner.get_pre_tokenizer() {
                 pre_tokenizer.pre_tokenize(&mut pieces)?;
             }

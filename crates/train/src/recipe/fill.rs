@@ -191,7 +191,7 @@ fn model(written: &Written, folder: &Path, data: &Data) -> Model {
     Model {
         source,
         store: get!(written as Store, "model.store"),
-        add_tokens: get!(written.texts("model.add_tokens")),
+        add_tokens: written.texts("model.add_tokens").unwrap_or_default(),
         save_dtype: choice(written, "model.save_dtype", SaveDtype::from_name).unwrap_or(usual_dtype),
     }
 }
@@ -302,7 +302,8 @@ fn lora(written: &Written, folder: &Path) -> Lora {
         dropout: get!(written.number("train.lora.dropout")),
         targets: said("targets").then(|| named.unwrap_or(Targets::AllLinear)),
         rslora: said("rslora").then(|| written.flag("train.lora.rslora")),
-        modules_to_save: said("modules_to_save").then(|| get!(written.texts("train.lora.modules_to_save"))),
+        modules_to_save: said("modules_to_save")
+            .then(|| written.texts("train.lora.modules_to_save").unwrap_or_default()),
         init: written.text("train.lora.init").map(|path| RecipePath::new(folder, path)),
     }
 }

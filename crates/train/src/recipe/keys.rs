@@ -119,7 +119,7 @@ pub static KEYS: &[KeySpec] = &[
     key("model.create.rms_norm_eps", number(Interval::POSITIVE, "1e-6"), Value("1e-6"), "Added inside the root of the norms."),
     key("model.create.initializer_range", number(Interval::POSITIVE, "0.02"), Value("0.02"), "Standard deviation of the random weights."),
     key("model.store", one_of(Store::NAMES), Value("\"f32\""), "How frozen weights are held in memory, in training and evaluation: bf16 takes half of f32, int8 a quarter, nf4 an eighth (embedding and head int8). Adapters stay f32. For method = \"lora\".").known_as(&["load_in_8bit", "load_in_4bit", "bnb_4bit_quant_type"]),
-    key("model.add_tokens", Kind::Texts, Value("[]"), "Tokens to add to the vocabulary; where embedding and head have no rows for them, these begin as the mean of the others. Full fine-tuning learns them; beside an adapter, train.lora.modules_to_save does.").known_as(&["add_special_tokens", "new_special_tokens", "special_tokens", "resize_vocab"]),
+    key("model.add_tokens", Kind::Texts, Nothing, "Tokens to add to the vocabulary; where embedding and head have no rows for them, these begin as the mean of the others. Full fine-tuning learns them; beside an adapter, train.lora.modules_to_save does.").known_as(&["add_special_tokens", "new_special_tokens", "special_tokens", "resize_vocab"]),
     key("model.save_dtype", one_of(SaveDtype::NAMES), Depends("base for method = \"full\", else f32"), "Number format of the saved weights; base means as the base model's files.").known_as(&["torch_dtype", "dtype"]),
 
     key("tokenizer", Kind::Table, Nothing, "The tokenizer of a new model; a base model brings its own."),
@@ -137,7 +137,7 @@ pub static KEYS: &[KeySpec] = &[
     key("train.lora.dropout", number(Interval::BELOW_ONE, "0.05"), Value("0.0"), "Chance that an input of the added term is zeroed in training.").known_as(&["lora_dropout"]),
     key("train.lora.targets", Kind::ChoiceOrTexts { now: &["all-linear"] }, Value("\"all-linear\""), "The linear layers that get one, by the last part of their names, such as [\"q_proj\", \"v_proj\"].").known_as(&["target_modules", "lora_target_modules"]),
     key("train.lora.rslora", Kind::Boolean, Value("false"), "Scales by alpha / sqrt(rank) instead (arXiv 2312.03732).").known_as(&["use_rslora"]),
-    key("train.lora.modules_to_save", Kind::Texts, Value("[]"), "Embedding or head, by the names of their modules ([\"embed_tokens\", \"lm_head\"]), trained whole beside the adapter and saved with it: for tokens that the model does not know yet. They are held as f32.").known_as(&["additional_target", "lora_modules_to_save"]),
+    key("train.lora.modules_to_save", Kind::Texts, Nothing, "Embedding or head, by the names of their modules ([\"embed_tokens\", \"lm_head\"]), trained whole beside the adapter and saved with it: for tokens that the model does not know yet. They are held as f32.").known_as(&["additional_target", "lora_modules_to_save"]),
     key("train.lora.init", Kind::Path, Nothing, "A PEFT adapter, a folder or a name on the Hub, whose weights to start from; rank, alpha, targets and rslora are the adapter's own and need not be written."),
     key("train.epochs", number(Interval::EPOCHS, "3"), Depends("3, unless steps is written"), "Passes over the rows.").known_as(&["num_train_epochs", "num_epochs"]),
     key("train.steps", Kind::Integer { least: 1, most: 100_000_000 }, Nothing, "Optimiser steps, in place of epochs.").known_as(&["max_steps", "iterations"]),

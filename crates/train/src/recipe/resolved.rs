@@ -191,6 +191,7 @@ pub struct Model {
     /// How frozen weights are held.
     pub store: Store,
     /// Tokens that are added to the vocabulary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub add_tokens: Vec<String>,
     /// How weights are saved.
     pub save_dtype: SaveDtype,

@@ -81,7 +81,7 @@ pub(in crate::tokenizer) fn to_tokenizer(
     let pieces = with_own_pieces(model, style);
     let mut tokenizer = Tokenizer::new(vocabulary(model, style, &pieces)?);
     let layout = Layout::of(model, style);
-    tokenizer.with_normalizer(layout.normalizer(model)?);
+    tokenizer.with_normalizer(layout.normalizer(model, style)?);
     tokenizer.with_pre_tokenizer(layout.pre_tokenizer()?);
     tokenizer.with_decoder(Some(layout.decoder(model)?));
     let added: Vec<AddedToken> = pieces
@@ -119,6 +119,9 @@ fn with_own_pieces(model: &SentencePiece, style: Style) -> Vec<Piece> {
         let missing = (0..extra_ids).rev().filter(|i| !pieces.iter().any(|piece| piece.text == text(*i)));
         let extra: Vec<Piece> = missing.map(|i| Piece { text: text(i), score: 0.0, kind: Kind::Control }).collect();
         pieces.extend(extra);
+        if !pieces.iter().any(|piece| piece.text == "<pad>") {
+            pieces.push(Piece { text: "<pad>".into(), score: 0.0, kind: Kind::Control });
+        }
     }
     pieces
 }
@@ -179,7 +182,8 @@ impl Layout {
             Style::T5 { legacy: true, .. } => Layout::Words(prefix(Prefix::Always)),
             Style::T5 { legacy: false, .. } => Layout::Words(prefix(Prefix::AtFirst)),
             Style::Plain if model.remove_extra_whitespaces => Layout::Words(prefix(Prefix::AtFirst)),
-            Style::Plain => Layout::Whole(prefix(Prefix::AtFirst)),
+            // Metaspace puts none before a text that begins with a space, SentencePiece does.
+            Style::Plain => Layout::Whole(prefix(Prefix::Always)),
         }
     }
 
@@ -189,7 +193,7 @@ impl Layout {
         }
     }
 
-    fn normalizer(self, model: &SentencePiece) -> tokenizers::Result<Option<NormalizerWrapper>> {
+    fn normalizer(self, model: &SentencePiece, style: Style) -> tokenizers::Result<Option<NormalizerWrapper>> {
         let mut steps: Vec<NormalizerWrapper> = Vec::new();
         if !model.charsmap.is_empty() {
             let rules = Precompiled::from(&model.charsmap).map_err(|e| format!("precompiled_charsmap: {e}"))?;
@@ -204,6 +208,11 @@ impl Layout {
                 json!([{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}])
             }
             Layout::Whole(Prefix::AtFirst) => json!([]),
+            // SentencePiece drops spaces at the end, transformers all that is white.
+            Layout::Words(_) if style == Style::Plain => json!([
+                {"type": "Replace", "pattern": {"Regex": " +$"}, "content": ""},
+                {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},
+            ]),
             Layout::Words(_) => json!([
                 {"type": "Strip", "strip_left": false, "strip_right": true},
                 {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": "▁"},

@@ -57,7 +57,7 @@ fn each_kind_of_mistake_has_its_message() {
         ),
         (
             ("train", "lora = { r = 8 }"),
-            "train.lora.r at recipe.toml:8:10 is not a key of a recipe; did you mean rank? keys of [train.lora]: rank, alpha, dropout, targets, rslora, init",
+            "train.lora.r at recipe.toml:8:10 is not a key of a recipe; did you mean rank? keys of [train.lora]: rank, alpha, dropout, targets, rslora, modules_to_save, init",
         ),
         (
             ("train", "epochs = 1\nsteps = 2"),
