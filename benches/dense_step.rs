@@ -39,8 +39,7 @@ fn main() {
     match method.as_str() {
         "full" => model.train_everything(),
         _ => {
-            let options =
-                LoraOptions { rank: 8, alpha: 16.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear };
+            let options = LoraOptions::new(8, 16.0, Targets::AllLinear);
             model.attach_lora(&options, 0).expect("all-linear fits any model");
         }
     }

@@ -15,9 +15,9 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 import torch
 import transformers
 
-from goldens import forward, models, ops, optimisation, tokenizer, training
+from goldens import family_ops, forward, models, ops, optimisation, tokenizer, training
 
-PARTS = ("tokenizer", "models", "training", "optimisation", "ops")
+PARTS = ("tokenizer", "models", "training", "optimisation", "ops", "family_ops")
 
 
 def main():
@@ -45,6 +45,8 @@ def main():
         optimisation.make(out / "optimisation.json")
     if "ops" in only:
         ops.make(out / "ops.json")
+    if "family_ops" in only:
+        family_ops.make(out / "family_ops.json")
 
 
 if __name__ == "__main__":

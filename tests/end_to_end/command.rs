@@ -21,14 +21,24 @@ pub(crate) fn luthier<A: AsRef<str>>(arguments: &[A]) -> Outcome {
 
 /// Runs it with a text on stdin.
 pub(crate) fn luthier_reading<A: AsRef<str>>(stdin: &str, arguments: &[A]) -> Outcome {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_luthier"))
-        .args(arguments.iter().map(AsRef::as_ref))
-        .current_dir(repository())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the binary starts");
+    run(command(arguments), stdin)
+}
+
+/// The binary with these arguments, for which the Hub is out of reach and its cache empty.
+pub(crate) fn command<A: AsRef<str>>(arguments: &[A]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luthier"));
+    command.args(arguments.iter().map(AsRef::as_ref)).current_dir(repository());
+    for name in ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_ENDPOINT", "HF_TOKEN", "HF_TOKEN_PATH", "SSL_CERT_FILE"] {
+        command.env_remove(name);
+    }
+    command.env("HF_HUB_OFFLINE", "1").env("HF_HOME", repository().join("no/such/folder"));
+    command
+}
+
+/// Runs a command with a text on stdin.
+pub(crate) fn run(mut command: Command, stdin: &str) -> Outcome {
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     // A command that refuses its arguments closes stdin unread.
     let _ = child.stdin.take().expect("stdin is piped").write_all(stdin.as_bytes());
     let output = child.wait_with_output().expect("the binary ends");

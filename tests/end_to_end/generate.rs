@@ -193,6 +193,71 @@ fn a_flag_without_effect_is_named_once_and_a_folders_setting_is_not() {
     let stderr = outcome.succeeds().stderr;
     assert_eq!(stderr.matches("has no effect").count(), 1, "{stderr}");
     assert!(stderr.contains("`top_p`"), "{stderr}");
+    let more = ["--do-sample=false", "--max-new-tokens", "2", "--use-cache", "false", "--diversity-penalty", "0.5"];
+    let stderr = luthier(&[&["generate", "--model", QWEN, "--prompt", "好"], &more[..]].concat()).succeeds().stderr;
+    assert_eq!(stderr.matches("has no effect").count(), 2, "{stderr}");
+    assert!(stderr.contains("`use_cache` has no effect: keys and values are always cached"), "{stderr}");
+}
+
+#[test]
+fn every_search_runs_and_drafts_change_nothing() {
+    let one = |more: &str| {
+        let more: Vec<String> =
+            ("--do-sample=false --repetition-penalty 1 --eos-token-id none --max-new-tokens 24 ".to_owned() + more)
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect();
+        generate(QWEN, &more, "{\"tokens\": [0, 33, 34, 33, 34, 33]}")[0]["outputs"][0]["tokens"].clone()
+    };
+    let greedy = one("");
+    assert_eq!(one("--prompt-lookup-num-tokens 8"), greedy);
+    assert_eq!(one("--prompt-lookup-num-tokens 8 --guidance-scale 1.5"), one("--guidance-scale 1.5"));
+    let others = [
+        "--guidance-scale 4",
+        "--penalty-alpha 0.9 --top-k 5",
+        "--num-beams 4",
+        "--num-beams 4 --num-beam-groups 2 --diversity-penalty 3.0",
+        "--sequence-bias [[[77],30.0]]",
+    ];
+    let mut found: Vec<Value> = others.iter().map(|more| one(more)).collect();
+    found.push(greedy);
+    assert!(found.iter().all(|tokens| ids(tokens).len() == 24));
+    let different = (0..found.len()).filter(|&i| !found[..i].contains(&found[i])).count();
+    assert!(different >= 4, "{different} different texts: {found:?}");
+}
+
+#[test]
+fn outputs_have_the_form_that_was_asked_for() {
+    let folder = Folder::new();
+    let schema = json!({
+        "type": "object",
+        "properties": {"good": {"type": "boolean"}, "size": {"type": "integer", "minimum": 0, "maximum": 99}},
+        "required": ["good", "size"],
+        "additionalProperties": false
+    });
+    let schema = folder.write("schema.json", &schema.to_string());
+    let texts = |more: &[&str]| -> Vec<String> {
+        let more: Vec<String> = more.iter().map(|&word| word.to_owned()).collect();
+        let lines = generate(QWEN, &more, "{\"prompt\": \"好\"}\n{\"prompt\": \"琴\"}");
+        let outputs = lines.iter().flat_map(|line| line["outputs"].as_array().unwrap());
+        outputs.map(|output| output["text"].as_str().unwrap().to_owned()).collect()
+    };
+    for search in [&["--do-sample=false", "--num-beams", "3"][..], &["--do-sample", "--seed", "3"]] {
+        for text in texts(&[&["--json-schema", &schema], search].concat()) {
+            let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
+            assert!(value["good"].is_boolean() && value["size"].as_u64().unwrap() < 100, "{text}");
+        }
+        for text in texts(&[&["--regex", "[a-c]{3}。"], search].concat()) {
+            let letters = text.strip_suffix('。').unwrap();
+            assert!(letters.len() == 3 && letters.chars().all(|c| ('a'..='c').contains(&c)), "{text}");
+        }
+        for text in texts(&[&["--choices", "是", "不是", "I cannot know."], search].concat()) {
+            assert!(["是", "不是", "I cannot know."].contains(&text.as_str()), "{text}");
+        }
+    }
+    let shown =
+        luthier(&["generate", "--model", QWEN, "--prompt", "好", "--do-sample=false", "--choices", "是", "不是"]);
+    assert!(["是\n", "不是\n"].contains(&shown.succeeds().stdout.as_str()), "streamed text has the form too");
 }
 
 #[test]
@@ -203,7 +268,16 @@ fn wrong_input_is_refused_with_its_place() {
     prompt(&["--temperature", "warm"]).refuses(&["--temperature"]);
     prompt(&["--num-beams", "0"]).refuses(&["`num_beams` is 0"]);
     prompt(&["--do-sample=false", "--num-return-sequences", "2"]).refuses(&["num_return_sequences is 2"]);
-    prompt(&["--num-beam-groups", "2"]).refuses(&["num_beam_groups", "not supported yet"]);
+    prompt(&["--num-beam-groups", "2"]).refuses(&["num_beam_groups is 2, which does not divide num_beams = 1"]);
+    prompt(&["--top-p", "1.5"]).refuses(&["`top_p` is 1.5", "at most 1"]);
+    prompt(&["--num-beams", "2", "--num-return-sequences", "3"]).refuses(&["num_beams is only 2"]);
+    prompt(&["--num-beams", "2", "--prompt-lookup-num-tokens", "3"]).refuses(&["contradict each other"]);
+    prompt(&["--dola-layers", "low"]).refuses(&["dola_layers", "not supported yet"]);
+    prompt(&["--regex", "a("]).refuses(&["the regular expression cannot be used as a form"]);
+    prompt(&["--regex", "a", "--choices", "b"]).refuses(&["--regex", "--choices"]);
+    prompt(&["--json-schema", "no/such.json"]).refuses(&["cannot read no/such.json"]);
+    prompt(&["--json-schema", "README.md"]).refuses(&["README.md is not JSON"]);
+    prompt(&["--regex", "a", "--eos-token-id", "none"]).refuses(&["a constraint needs a token to end with"]);
     prompt(&["--bad-words-ids", "[[999]]"]).refuses(&["bad_words_ids", "999"]);
     prompt(&["--batch", "0"]).refuses(&["--batch"]);
     prompt(&["--max-length", "1"]).refuses(&["--prompt: the prompt has", "max_length is 1"]);
@@ -264,7 +338,7 @@ fn spoilt_model_folders_are_refused_by_name() {
     let generate = || luthier(&["generate", "--model", &model, "--prompt", "好"]);
     let config = std::fs::read_to_string(format!("{model}/config.json")).unwrap();
     folder.write("model/config.json", &config.replace("\"qwen2\"", "\"mamba\""));
-    generate().refuses(&["config.json", "mamba", "llama, qwen2"]);
+    generate().refuses(&["config.json", "mamba", "llama, mistral, qwen2"]);
     folder.write("model/config.json", &config.replace("\"vocab_size\": 384", "\"vocab_size\": 300"));
     generate().refuses(&["embed_tokens", "[384, 32]", "[300, 32]"]);
     folder.write("model/config.json", &config);

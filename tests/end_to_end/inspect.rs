@@ -101,7 +101,9 @@ fn a_wrong_recipe_is_refused_with_its_line() {
     std::fs::remove_file(folder.path("rows.jsonl")).unwrap();
     luthier(&["inspect", &path]).refuses(&["rows.jsonl"]);
     luthier(&["inspect", "no/such.toml"]).refuses(&["no/such.toml"]);
-    luthier(&["inspect", "no/such"]).refuses(&["no/such"]);
+    luthier(&["inspect", "no/such"]).refuses(&["no folder no/such", "--offline"]);
+    luthier(&["inspect", "no/such.jsonl"]).refuses(&["there is no no/such.jsonl"]);
+    luthier(&["inspect", "such"]).refuses(&["there is no such;"]);
     luthier(&["inspect", "fixtures"]).refuses(&["fixtures holds none of config.json"]);
 }
 
@@ -110,19 +112,41 @@ fn a_model_folder_shows_its_sizes_and_what_surrounds_its_texts() {
     let facts = &luthier(&["inspect", LLAMA, "--json"]).succeeds().json_lines()[0];
     let sizes: usize = golden(LLAMA)["gradient_row0"]["parameters"].as_object().unwrap().values().map(elements).sum();
     assert_eq!(facts["parameters"], sizes);
-    assert_eq!(facts["memory_in_f32_bytes"], sizes * 4);
+    let kinds = facts["parameters_by_kind"].as_object().unwrap();
+    assert_eq!(kinds.keys().collect::<Vec<_>>(), ["embedding", "attention", "mlp", "norms", "head"]);
+    assert_eq!(kinds.values().filter_map(Value::as_u64).sum::<u64>(), sizes as u64);
+    assert_eq!(facts["memory_bytes"]["f32"], sizes * 4);
+    let bytes = |facts: &Value| ["f32", "bf16", "int8", "nf4"].map(|store| facts[store].as_u64().unwrap());
+    for (held, trained) in bytes(&facts["memory_bytes"]).into_iter().zip(bytes(&facts["lora_training"]["memory_bytes"]))
+    {
+        assert!(trained > held, "{trained} {held}");
+    }
+    assert!(bytes(&facts["memory_bytes"]).is_sorted_by(|more, less| more > less));
     assert_eq!(facts["architecture"], "LlamaForCausalLM");
     assert_eq!(
-        (&facts["layers"], &facts["vocabulary"], &facts["tokenizer_tokens"]),
+        (&facts["layers"], &facts["vocabulary"], &facts["tokenizer"]["tokens"]),
         (&json!(2), &json!(384), &json!(380))
     );
-    assert_eq!(facts["special_tokens"]["bos"], json!({"text": "<|bos|>", "id": 0}));
-    assert_eq!(facts["bos_before_every_text"], true);
-    assert!(facts["chat_template"].as_str().unwrap().contains("bos_token"));
+    assert_eq!(facts["tokenizer"]["special_tokens"]["bos"], json!({"text": "<|bos|>", "id": 0}));
+    assert_eq!(facts["tokenizer"]["bos_before_every_text"], true);
+    let template = &facts["tokenizer"]["template"];
+    assert_eq!((&template["from"], &template["own"]), (&json!("chat_template.jinja"), &json!(true)));
+    assert!(template["source"].as_str().unwrap().contains("bos_token"));
+    let bytes = std::fs::metadata(repository().join(LLAMA).join("model.safetensors")).unwrap().len();
+    assert_eq!(facts["weights"], json!({"stored_as": "float32", "bytes": bytes, "here": true}));
+}
+
+#[test]
+fn a_model_fits_one_screen_of_eighty_columns() {
     let screen = luthier(&["inspect", QWEN]).succeeds().stdout;
-    for part in ["Qwen2ForCausalLM", "temperature: 0.7", "<|im_end|>", "float32"] {
+    for part in ["Qwen2ForCausalLM (qwen2)", "temperature 0.7", "eos <|im_end|> (2)", "float32", "q k v biases"] {
         assert!(screen.contains(part), "{part}: {screen}");
     }
+    for part in ["380 tokens, 384 rows of the embedding", "tokenizer_config.json, ", "LoRA training", "the head too"] {
+        assert!(screen.contains(part), "{part}: {screen}");
+    }
+    assert!(screen.lines().count() <= 40, "{screen}");
+    assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
     let screen = luthier(&["inspect", "fixtures/models/llama-gqa-tied-llama3-rope"]).succeeds().stdout;
     assert!(
         screen.contains("llama3 scaling by") && screen.contains("bfloat16") && screen.contains("no tokenizer"),

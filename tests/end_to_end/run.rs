@@ -228,6 +228,47 @@ fn full_fine_tuning_writes_a_model_that_loads_by_itself() {
 }
 
 #[test]
+fn a_model_without_a_chat_template_is_trained_with_alpacas_which_is_told_and_saved() {
+    let folder = Folder::new();
+    let model = folder.copy_of(QWEN);
+    let config = format!("{model}/tokenizer_config.json");
+    let mut bare = json_file(&config);
+    assert!(bare.as_object_mut().unwrap().remove("chat_template").is_some());
+    std::fs::write(&config, bare.to_string()).unwrap();
+    let lines: String = (0..12).map(|i| format!("{{\"instruction\": \"數到{i}\", \"output\": \"{i}。\"}}\n")).collect();
+    let rows = folder.write("rows.jsonl", &lines);
+    let facts = &luthier(&["inspect", &model, "--json"]).succeeds().json_lines()[0]["tokenizer"]["template"];
+    assert_eq!((&facts["from"], &facts["own"]), (&"alpaca".into(), &false.into()));
+    for (recipe, saved) in [(Recipe::lora(&rows), "adapter"), (Recipe { name: "full", ..Recipe::full(&rows) }, "model")]
+    {
+        let recipe = Recipe { model: format!("base = \"{model}\""), ..recipe };
+        let (recipe, out) = (recipe.write(&folder), folder.path(recipe.name));
+        let done = stage("train", &recipe, &out, &[]).succeeds();
+        let told = format!("{model} has no chat template");
+        assert!(done.stderr.contains(&told) && done.stderr.contains("Alpaca"), "{}", done.stderr);
+        let manifest = json_file(&format!("{out}/manifest.json"));
+        assert_eq!(manifest["template"], "alpaca");
+        assert!(manifest["notices"][0].as_str().unwrap().contains("which is saved with what is trained"));
+        let written = json_file(&format!("{out}/{saved}/tokenizer_config.json"));
+        assert!(written["chat_template"].as_str().unwrap().contains("### Response:"));
+
+        // What is served is what was trained, and nobody has to be told any more.
+        let trained = luthier(&["inspect", &recipe, "--rows", "1", "--json"]).succeeds().json_lines().remove(0);
+        assert!(trained["text"].as_str().unwrap().starts_with("Below is an instruction"), "{trained}");
+        let tuned = format!("{out}/{saved}");
+        let of_model =
+            if saved == "model" { vec!["--model", &tuned] } else { vec!["--model", &model, "--adapter", &tuned] };
+        let scored = luthier_reading(
+            "{\"prompt\": \"數到0\", \"completion\": \"0。\"}",
+            &[&["score", "--input", "-", "--chat", "--json"], &of_model[..]].concat(),
+        )
+        .succeeds();
+        assert_eq!(scored.stderr, "");
+        assert_eq!(scored.json_lines()[0]["tokens"], trained["tokens"]);
+    }
+}
+
+#[test]
 fn report_alone_writes_the_page_anew_in_either_language() {
     let folder = Folder::new();
     let (recipe, out) = (Recipe::lora(&rows(&folder)).write(&folder), folder.path("out"));

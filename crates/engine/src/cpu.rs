@@ -3,9 +3,13 @@
 use std::sync::Arc;
 
 use luthier_kernels as kernels;
+use luthier_kernels::activation::Activation;
 use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
+use luthier_kernels::experts::{Router, Source};
 use luthier_kernels::matmul::MatMul;
+use luthier_kernels::norm::NormKind;
+use luthier_kernels::split::Columns;
 
 use crate::device::{
     AttentionForward, Backend, Buffer, CpuBlock, MappedBlock, Memory, PackedBlock, View, ViewMut, Work,
@@ -150,54 +154,95 @@ impl Backend for Cpu {
         kernels::elementwise::sum_of_squares(read(&x))
     }
 
-    fn rms_norm(&self, x: View<'_>, w: View<'_>, eps: f32, y: ViewMut<'_>, inv_rms: ViewMut<'_>) {
-        kernels::norm::rms_norm(read(&x), read(&w), eps, write(y), write(inv_rms));
+    fn scaled(&self, x: View<'_>, factor: f32, y: ViewMut<'_>) {
+        kernels::elementwise::scaled(read(&x), factor, write(y));
     }
 
-    fn add_rms_norm(
+    fn softcap(&self, x: ViewMut<'_>, cap: f32) {
+        kernels::softcap::softcap(write(x), cap);
+    }
+
+    fn take_columns(&self, x: View<'_>, columns: Columns, part: ViewMut<'_>) {
+        kernels::split::take_columns(read(&x), &columns, write(part));
+    }
+
+    fn put_columns(&self, part: View<'_>, columns: Columns, beta: f32, x: ViewMut<'_>) {
+        kernels::split::put_columns(read(&part), &columns, beta, write(x));
+    }
+
+    fn norm(
         &self,
+        kind: NormKind,
+        x: View<'_>,
+        w: View<'_>,
+        bias: Option<View<'_>>,
+        eps: f32,
+        y: ViewMut<'_>,
+        statistics: ViewMut<'_>,
+    ) {
+        let bias = bias.as_ref().map(read);
+        kernels::norm::norm(kind, read(&x), read(&w), bias, eps, write(y), write(statistics));
+    }
+
+    fn add_norm(
+        &self,
+        kind: NormKind,
         x: View<'_>,
         delta: View<'_>,
         w: View<'_>,
+        bias: Option<View<'_>>,
         eps: f32,
         sum: ViewMut<'_>,
         y: ViewMut<'_>,
-        inv_rms: ViewMut<'_>,
+        statistics: ViewMut<'_>,
     ) {
-        kernels::norm::add_rms_norm(read(&x), read(&delta), read(&w), eps, write(sum), write(y), write(inv_rms));
+        let bias = bias.as_ref().map(read);
+        let (sum, y, statistics) = (write(sum), write(y), write(statistics));
+        kernels::norm::add_norm(kind, read(&x), read(&delta), read(&w), bias, eps, sum, y, statistics);
     }
 
-    fn rms_norm_backward(
+    fn norm_backward(
         &self,
+        kind: NormKind,
         x: View<'_>,
         w: View<'_>,
-        inv_rms: View<'_>,
+        statistics: View<'_>,
         dy: View<'_>,
         dx: ViewMut<'_>,
         dx_beta: f32,
         dw: Option<ViewMut<'_>>,
     ) {
-        kernels::norm::rms_norm_backward(
-            read(&x),
-            read(&w),
-            read(&inv_rms),
-            read(&dy),
-            write(dx),
-            dx_beta,
-            dw.map(write),
-        );
+        let (statistics, dw) = (read(&statistics), dw.map(write));
+        kernels::norm::norm_backward(kind, read(&x), read(&w), statistics, read(&dy), write(dx), dx_beta, dw);
     }
 
     fn rope(&self, x: View<'_>, y: ViewMut<'_>, heads: usize, head_size: usize, cos_sin: View<'_>, inverse: bool) {
         kernels::rope::rope(read(&x), write(y), heads, head_size, read(&cos_sin), inverse);
     }
 
-    fn swiglu(&self, gate: View<'_>, up: View<'_>, y: ViewMut<'_>) {
-        kernels::swiglu::swiglu(read(&gate), read(&up), write(y));
+    fn activate(&self, activation: Activation, x: View<'_>, y: ViewMut<'_>) {
+        kernels::activation::activate(activation, read(&x), write(y));
     }
 
-    fn swiglu_backward(&self, gate: View<'_>, up: View<'_>, dy: View<'_>, dgate: ViewMut<'_>, dup: ViewMut<'_>) {
-        kernels::swiglu::swiglu_backward(read(&gate), read(&up), read(&dy), write(dgate), write(dup));
+    fn activate_backward(&self, activation: Activation, x: View<'_>, dy: View<'_>, dx: ViewMut<'_>) {
+        kernels::activation::activate_backward(activation, read(&x), read(&dy), write(dx));
+    }
+
+    fn gated(&self, activation: Activation, gate: View<'_>, up: View<'_>, y: ViewMut<'_>) {
+        kernels::activation::gated(activation, read(&gate), read(&up), write(y));
+    }
+
+    fn gated_backward(
+        &self,
+        activation: Activation,
+        gate: View<'_>,
+        up: View<'_>,
+        dy: View<'_>,
+        dgate: ViewMut<'_>,
+        dup: ViewMut<'_>,
+    ) {
+        let (gate, up, dy) = (read(&gate), read(&up), read(&dy));
+        kernels::activation::gated_backward(activation, gate, up, dy, write(dgate), write(dup));
     }
 
     fn embed(&self, table: View<'_>, c: usize, ids: &[u32], out: ViewMut<'_>) {
@@ -223,10 +268,65 @@ impl Backend for Cpu {
         kernels::dropout::dropout(read(&x), write(y), p, key);
     }
 
-    fn cross_entropy(&self, logits: ViewMut<'_>, v: usize, labels: &[u32], grad_scale: Option<f32>) -> Vec<f32> {
+    fn cross_entropy(
+        &self,
+        logits: ViewMut<'_>,
+        v: usize,
+        labels: &[u32],
+        grad_scale: Option<f32>,
+        cap: Option<f32>,
+    ) -> Vec<f32> {
         let mut nll = vec![0.0; labels.len()];
-        kernels::cross_entropy::cross_entropy(write(logits), v, labels, &mut nll, grad_scale);
+        kernels::cross_entropy::cross_entropy(write(logits), v, labels, &mut nll, grad_scale, cap);
         nll
+    }
+
+    fn route(&self, router: Router, logits: View<'_>, weights: ViewMut<'_>) -> Vec<u32> {
+        let mut chosen = vec![0; weights.len()];
+        kernels::experts::route(&router, read(&logits), write(weights), &mut chosen);
+        chosen
+    }
+
+    fn route_backward(
+        &self,
+        router: Router,
+        logits: View<'_>,
+        weights: View<'_>,
+        chosen: &[u32],
+        dweights: View<'_>,
+        dlogits: ViewMut<'_>,
+    ) {
+        let (logits, weights, dweights) = (read(&logits), read(&weights), read(&dweights));
+        kernels::experts::route_backward(&router, logits, weights, chosen, dweights, write(dlogits));
+    }
+
+    fn mix(&self, parts: &[View<'_>], c: usize, sources: &[Source], weights: View<'_>, out: ViewMut<'_>) {
+        let parts: Vec<&[f32]> = parts.iter().map(read).collect();
+        kernels::experts::mix(&parts, c, sources, read(&weights), write(out));
+    }
+
+    fn mix_backward_weights(
+        &self,
+        parts: &[View<'_>],
+        c: usize,
+        sources: &[Source],
+        dout: View<'_>,
+        dweights: ViewMut<'_>,
+    ) {
+        let parts: Vec<&[f32]> = parts.iter().map(read).collect();
+        kernels::experts::mix_backward_weights(&parts, c, sources, read(&dout), write(dweights));
+    }
+
+    fn mix_backward_part(
+        &self,
+        dout: View<'_>,
+        c: usize,
+        weights: View<'_>,
+        places: &[u32],
+        k: usize,
+        dpart: ViewMut<'_>,
+    ) {
+        kernels::experts::mix_backward_part(read(&dout), c, read(&weights), places, k, write(dpart));
     }
 
     fn attention(

@@ -1,6 +1,6 @@
 //! The device seam: what a device must be able to do, and nothing about how.
 //!
-//! A [`Backend`] allocates [`Buffer`]s and runs about thirty kernels on [`View`]s of them. Sizes are checked by the
+//! A [`Backend`] allocates [`Buffer`]s and runs about forty kernels on [`View`]s of them. Sizes are checked by the
 //! kernels; a wrong size is a bug of ours and panics with both numbers.
 
 use std::fmt;
@@ -8,10 +8,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use luthier_files::MappedNumbers;
+use luthier_kernels::activation::Activation;
 use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{AttentionShape, Segment};
+use luthier_kernels::experts::{Router, Source};
 use luthier_kernels::matmul::MatMul;
+use luthier_kernels::norm::NormKind;
 use luthier_kernels::packed::Packing;
+use luthier_kernels::split::Columns;
 
 use crate::cpu::Cpu;
 use crate::plan::Plan;
@@ -239,30 +243,59 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn scale(&self, x: ViewMut<'_>, factor: f32);
     fn sum_of_squares(&self, x: View<'_>) -> f64;
 
-    fn rms_norm(&self, x: View<'_>, w: View<'_>, eps: f32, y: ViewMut<'_>, inv_rms: ViewMut<'_>);
-    fn add_rms_norm(
+    /// `y = factor * x`.
+    fn scaled(&self, x: View<'_>, factor: f32, y: ViewMut<'_>);
+    fn softcap(&self, x: ViewMut<'_>, cap: f32);
+    fn take_columns(&self, x: View<'_>, columns: Columns, part: ViewMut<'_>);
+    fn put_columns(&self, part: View<'_>, columns: Columns, beta: f32, x: ViewMut<'_>);
+
+    /// Rows are those of `w`'s length.
+    fn norm(
         &self,
+        kind: NormKind,
+        x: View<'_>,
+        w: View<'_>,
+        bias: Option<View<'_>>,
+        eps: f32,
+        y: ViewMut<'_>,
+        statistics: ViewMut<'_>,
+    );
+    fn add_norm(
+        &self,
+        kind: NormKind,
         x: View<'_>,
         delta: View<'_>,
         w: View<'_>,
+        bias: Option<View<'_>>,
         eps: f32,
         sum: ViewMut<'_>,
         y: ViewMut<'_>,
-        inv_rms: ViewMut<'_>,
+        statistics: ViewMut<'_>,
     );
-    fn rms_norm_backward(
+    fn norm_backward(
         &self,
+        kind: NormKind,
         x: View<'_>,
         w: View<'_>,
-        inv_rms: View<'_>,
+        statistics: View<'_>,
         dy: View<'_>,
         dx: ViewMut<'_>,
         dx_beta: f32,
         dw: Option<ViewMut<'_>>,
     );
     fn rope(&self, x: View<'_>, y: ViewMut<'_>, heads: usize, head_size: usize, cos_sin: View<'_>, inverse: bool);
-    fn swiglu(&self, gate: View<'_>, up: View<'_>, y: ViewMut<'_>);
-    fn swiglu_backward(&self, gate: View<'_>, up: View<'_>, dy: View<'_>, dgate: ViewMut<'_>, dup: ViewMut<'_>);
+    fn activate(&self, activation: Activation, x: View<'_>, y: ViewMut<'_>);
+    fn activate_backward(&self, activation: Activation, x: View<'_>, dy: View<'_>, dx: ViewMut<'_>);
+    fn gated(&self, activation: Activation, gate: View<'_>, up: View<'_>, y: ViewMut<'_>);
+    fn gated_backward(
+        &self,
+        activation: Activation,
+        gate: View<'_>,
+        up: View<'_>,
+        dy: View<'_>,
+        dgate: ViewMut<'_>,
+        dup: ViewMut<'_>,
+    );
     /// `table` may be packed.
     fn embed(&self, table: View<'_>, c: usize, ids: &[u32], out: ViewMut<'_>);
     fn embed_backward(&self, ids: &[u32], c: usize, dy: View<'_>, dtable: ViewMut<'_>);
@@ -270,7 +303,43 @@ pub trait Backend: fmt::Debug + Send + Sync {
     fn scatter_add_rows(&self, dy: View<'_>, c: usize, rows: &[u32], dx: ViewMut<'_>);
     fn dropout(&self, x: View<'_>, y: ViewMut<'_>, p: f32, key: u64);
     /// Returns the negative log-likelihood of each row's label; see the kernel for what becomes of `logits`.
-    fn cross_entropy(&self, logits: ViewMut<'_>, v: usize, labels: &[u32], grad_scale: Option<f32>) -> Vec<f32>;
+    fn cross_entropy(
+        &self,
+        logits: ViewMut<'_>,
+        v: usize,
+        labels: &[u32],
+        grad_scale: Option<f32>,
+        cap: Option<f32>,
+    ) -> Vec<f32>;
+    /// Returns the expert of each slot of each row.
+    fn route(&self, router: Router, logits: View<'_>, weights: ViewMut<'_>) -> Vec<u32>;
+    fn route_backward(
+        &self,
+        router: Router,
+        logits: View<'_>,
+        weights: View<'_>,
+        chosen: &[u32],
+        dweights: View<'_>,
+        dlogits: ViewMut<'_>,
+    );
+    fn mix(&self, parts: &[View<'_>], c: usize, sources: &[Source], weights: View<'_>, out: ViewMut<'_>);
+    fn mix_backward_weights(
+        &self,
+        parts: &[View<'_>],
+        c: usize,
+        sources: &[Source],
+        dout: View<'_>,
+        dweights: ViewMut<'_>,
+    );
+    fn mix_backward_part(
+        &self,
+        dout: View<'_>,
+        c: usize,
+        weights: View<'_>,
+        places: &[u32],
+        k: usize,
+        dpart: ViewMut<'_>,
+    );
     fn attention(
         &self,
         q: View<'_>,

@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use luthier_kernels::activation::Activation;
 use luthier_kernels::adamw::AdamW;
 use luthier_kernels::attention::{self, AttentionShape, Segment};
+use luthier_kernels::experts::{Router, Source};
 use luthier_kernels::matmul::{MatMul, scratch_len};
+use luthier_kernels::norm::NormKind;
+use luthier_kernels::split::Columns;
 use luthier_kernels::threads;
 
 use crate::device::{AttentionForward, Backend, Buffer, Memory, View, ViewMut, Work};
@@ -20,6 +24,7 @@ pub(crate) struct Plan {
     row_bytes: AtomicU64,
     product_scratch: AtomicUsize,
     attention_scratch: AtomicUsize,
+    row_scratch: AtomicUsize,
 }
 
 impl Plan {
@@ -37,10 +42,7 @@ impl Plan {
         let scratch = attention::scratch_len(shape, segments, threads::parallelism());
         self.attention_scratch.fetch_max(scratch, Relaxed);
         for segment in segments {
-            let queries = segment.queries.len() as u64;
-            let keys: u64 = segment.keys.iter().map(|range| range.len() as u64).sum();
-            let visible = queries * (keys - queries) + queries * (queries + 1) / 2;
-            let operations = products * 2 * visible * (shape.heads * shape.head_size) as u64;
+            let operations = products * 2 * shape.visible_pairs(segment) * (shape.heads * shape.head_size) as u64;
             self.products.fetch_add(operations, Relaxed);
         }
     }
@@ -75,7 +77,8 @@ impl Backend for Plan {
     fn release(&self) {}
 
     fn memory(&self) -> Memory {
-        let scratch = self.product_scratch.load(Relaxed) + self.attention_scratch.load(Relaxed);
+        let kinds = [&self.product_scratch, &self.attention_scratch, &self.row_scratch];
+        let scratch: usize = kinds.iter().map(|kind| kind.load(Relaxed)).sum();
         Memory { scratch: 4 * scratch, ..self.books.usage() }
     }
 
@@ -124,15 +127,33 @@ impl Backend for Plan {
         0.0
     }
 
-    fn rms_norm(&self, x: View<'_>, _: View<'_>, _: f32, _: ViewMut<'_>, _: ViewMut<'_>) {
+    fn scaled(&self, x: View<'_>, _: f32, _: ViewMut<'_>) {
         self.rows(2 * x.len());
     }
 
-    fn add_rms_norm(
+    fn softcap(&self, x: ViewMut<'_>, _: f32) {
+        self.rows(2 * x.len());
+    }
+
+    fn take_columns(&self, _: View<'_>, _: Columns, part: ViewMut<'_>) {
+        self.rows(2 * part.len());
+    }
+
+    fn put_columns(&self, part: View<'_>, _: Columns, beta: f32, _: ViewMut<'_>) {
+        self.rows(if beta == 0.0 { 2 } else { 3 } * part.len());
+    }
+
+    fn norm(&self, _: NormKind, x: View<'_>, _: View<'_>, _: Option<View<'_>>, _: f32, _: ViewMut<'_>, _: ViewMut<'_>) {
+        self.rows(2 * x.len());
+    }
+
+    fn add_norm(
         &self,
+        _: NormKind,
         x: View<'_>,
         _: View<'_>,
         _: View<'_>,
+        _: Option<View<'_>>,
         _: f32,
         _: ViewMut<'_>,
         _: ViewMut<'_>,
@@ -141,8 +162,9 @@ impl Backend for Plan {
         self.rows(4 * x.len());
     }
 
-    fn rms_norm_backward(
+    fn norm_backward(
         &self,
+        _: NormKind,
         x: View<'_>,
         _: View<'_>,
         _: View<'_>,
@@ -158,11 +180,19 @@ impl Backend for Plan {
         self.rows(2 * x.len());
     }
 
-    fn swiglu(&self, gate: View<'_>, _: View<'_>, _: ViewMut<'_>) {
+    fn activate(&self, _: Activation, x: View<'_>, _: ViewMut<'_>) {
+        self.rows(2 * x.len());
+    }
+
+    fn activate_backward(&self, _: Activation, x: View<'_>, _: View<'_>, _: ViewMut<'_>) {
+        self.rows(3 * x.len());
+    }
+
+    fn gated(&self, _: Activation, gate: View<'_>, _: View<'_>, _: ViewMut<'_>) {
         self.rows(3 * gate.len());
     }
 
-    fn swiglu_backward(&self, gate: View<'_>, _: View<'_>, _: View<'_>, _: ViewMut<'_>, _: ViewMut<'_>) {
+    fn gated_backward(&self, _: Activation, gate: View<'_>, _: View<'_>, _: View<'_>, _: ViewMut<'_>, _: ViewMut<'_>) {
         self.rows(5 * gate.len());
     }
 
@@ -186,9 +216,42 @@ impl Backend for Plan {
         self.rows(2 * x.len());
     }
 
-    fn cross_entropy(&self, logits: ViewMut<'_>, _: usize, labels: &[u32], grad_scale: Option<f32>) -> Vec<f32> {
-        self.rows(if grad_scale.is_some() { 2 } else { 1 } * logits.len());
+    fn cross_entropy(
+        &self,
+        logits: ViewMut<'_>,
+        v: usize,
+        labels: &[u32],
+        grad_scale: Option<f32>,
+        cap: Option<f32>,
+    ) -> Vec<f32> {
+        self.rows(if grad_scale.is_some() || cap.is_some() { 2 } else { 1 } * logits.len());
+        if grad_scale.is_some() && cap.is_some() {
+            // Each thread keeps a row of capped logits.
+            self.row_scratch.fetch_max(v * threads::parallelism(), Relaxed);
+        }
         vec![0.0; labels.len()]
+    }
+
+    /// As if the rows were spread evenly over the experts.
+    fn route(&self, router: Router, logits: View<'_>, weights: ViewMut<'_>) -> Vec<u32> {
+        self.rows(logits.len() + weights.len());
+        (0..weights.len()).map(|place| (place % router.experts) as u32).collect()
+    }
+
+    fn route_backward(&self, _: Router, logits: View<'_>, weights: View<'_>, _: &[u32], _: View<'_>, _: ViewMut<'_>) {
+        self.rows(2 * (logits.len() + weights.len()));
+    }
+
+    fn mix(&self, _: &[View<'_>], c: usize, sources: &[Source], _: View<'_>, out: ViewMut<'_>) {
+        self.rows(sources.len() * c + out.len());
+    }
+
+    fn mix_backward_weights(&self, _: &[View<'_>], c: usize, sources: &[Source], dout: View<'_>, _: ViewMut<'_>) {
+        self.rows(sources.len() * c + dout.len());
+    }
+
+    fn mix_backward_part(&self, _: View<'_>, _: usize, _: View<'_>, _: &[u32], _: usize, dpart: ViewMut<'_>) {
+        self.rows(2 * dpart.len());
     }
 
     fn attention(

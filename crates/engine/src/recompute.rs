@@ -1,6 +1,6 @@
 //! Values that are not kept for the backward but made again in it: less memory for more arithmetic, and the same bits.
 //!
-//! Two ways. A cheap value (a norm, a gated activation) says how it is made from values that are kept anyway; an op
+//! Two ways. A cheap value (a norm, an activation) says how it is made from values that are kept anyway; an op
 //! keeps it as [`Saved`] and asks for it in its backward. And a whole part of the model can run twice
 //! ([`Tape::run_again`], arXiv 1604.06174): its first run keeps only its inputs, its second run, in the backward, is
 //! recorded on a tape of its own, whose gradients go to the same parameters.
@@ -19,7 +19,7 @@ pub enum Recompute {
     /// Nothing: every value that the backward needs is kept.
     #[default]
     None,
-    /// Outputs of norms and gated activations.
+    /// Outputs of norms and activations.
     Cheap,
     /// Whole blocks, from their inputs.
     Block,
@@ -140,7 +140,7 @@ impl Backward for Again {
 #[cfg(test)]
 mod tests {
     use crate::check::Check;
-    use crate::{Device, Linear, Tape, Var};
+    use crate::{Device, Linear, Norm, Tape, Var};
 
     /// A norm, dropout and two maps, the second of which is only given out.
     fn part(tape: &mut Tape<'_>, x: &[Var]) -> Vec<Var> {
@@ -148,7 +148,7 @@ mod tests {
         let map = |weight| Linear { weight, bias: None, low_rank: None };
         let (norm, w, last) = (id(tape, "norm"), id(tape, "w"), id(tape, "last"));
         let sum = tape.add(&x[0], &x[1]);
-        let normed = tape.rms_norm(&sum, norm, 1e-5);
+        let normed = tape.norm(&sum, &Norm::rms(norm, 1e-5));
         let key = 3 ^ tape.dropout_seed().unwrap();
         let dropped = tape.dropout(&normed, 0.3, key);
         let mapped = tape.linear(&dropped, &map(w));

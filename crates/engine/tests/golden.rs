@@ -1,10 +1,10 @@
-//! Every op against torch: value, and gradient of each operand (`fixtures/ops.json`).
+//! Every op against torch: value, and gradient of each operand (`fixtures/ops.json`, `fixtures/family_ops.json`).
 
 use std::sync::Arc;
 
 use luthier_engine::{
-    AttentionShape, Device, Grads, Layout, Linear, LowRank, Param, ParamId, Params, RopeTable, Segment, Tape, Tensor,
-    Var,
+    Activation, AttentionShape, Device, Grads, Head, Layout, Linear, LowRank, Norm, NormKind, Param, ParamId, Params,
+    RopeTable, Segment, Tape, Tensor, Var,
 };
 use serde_json::Value;
 
@@ -16,13 +16,23 @@ struct Case {
 
 impl Case {
     fn of(name: &str) -> Self {
-        let all = luthier_fixtures::json(&luthier_fixtures::repository().join("fixtures/ops.json"));
-        Self { json: all[name].clone(), device: Device::cpu() }
+        let fixtures = luthier_fixtures::repository().join("fixtures");
+        let file = |file: &str| luthier_fixtures::json(&fixtures.join(file))[name].clone();
+        let json = ["ops.json", "family_ops.json"].map(file).into_iter().find(|case| !case.is_null());
+        Self { json: json.unwrap_or_else(|| panic!("no op {name}")), device: Device::cpu() }
     }
 
     fn numbers(&self, array: &str) -> Vec<f32> {
         let list = self.json[array].as_array().unwrap_or_else(|| panic!("no {array}"));
         list.iter().map(|x| x.as_f64().unwrap() as f32).collect()
+    }
+
+    fn number(&self, name: &str) -> f32 {
+        self.json[name].as_f64().unwrap_or_else(|| panic!("no {name}")) as f32
+    }
+
+    fn count(&self, name: &str) -> usize {
+        self.json[name].as_u64().unwrap_or_else(|| panic!("no {name}")) as usize
     }
 
     fn ids(&self, array: &str) -> Vec<u32> {
@@ -86,7 +96,7 @@ fn id(tape: &Tape<'_>, name: &str) -> ParamId {
 fn rms_norm_is_torchs() {
     let case = Case::of("rms_norm");
     let eps = case.json["eps"].as_f64().unwrap() as f32;
-    case.check(&["x"], &["weight"], |tape, x| tape.rms_norm(&x[0], id(tape, "weight"), eps));
+    case.check(&["x"], &["weight"], |tape, x| tape.norm(&x[0], &Norm::rms(id(tape, "weight"), eps)));
 }
 
 #[test]
@@ -100,7 +110,7 @@ fn rope_is_torchs_under_each_scaling() {
 
 #[test]
 fn swiglu_is_torchs() {
-    Case::of("swiglu").check(&["gate", "up"], &[], |tape, x| tape.swiglu(&x[0], &x[1]));
+    Case::of("swiglu").check(&["gate", "up"], &[], |tape, x| tape.gated(&x[0], &x[1], Activation::Silu));
 }
 
 #[test]
@@ -138,9 +148,9 @@ fn attention_is_torchs_for_packed_rows_and_for_a_prefix_that_rows_share() {
             let parent = segment["parent"].as_u64().map(|parent| rows(&list[parent as usize]));
             Segment { queries: rows(segment), keys: parent.into_iter().chain([rows(segment)]).collect() }
         });
-        let layout = Layout { positions: Vec::new(), segments: Arc::new(segments.collect()) };
+        let layout = Layout { positions: Vec::new(), segments: Arc::new(segments.collect()), text_lengths: None };
         let scale = case.json["scale"].as_f64().unwrap() as f32;
-        let shape = AttentionShape { heads: 4, kv_heads: 2, head_size: 6, scale };
+        let shape = AttentionShape { scale, ..AttentionShape::new(4, 2, 6) };
         case.check(&["q", "k", "v"], &[], |tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
     }
 }
@@ -156,20 +166,127 @@ fn cross_entropy_is_torchs() {
     let identity: Vec<f32> = (0..v * v).map(|i| if i % (v + 1) == 0 { multiplier } else { 0.0 }).collect();
     let mut params = Params::default();
     let tensor = Tensor::from_slice(&case.device, v, v, &identity);
-    let head = params.push(Param { name: "head".into(), shape: vec![v, v], tensor, trainable: false });
+    let head = Head::new(params.push(Param { name: "head".into(), shape: vec![v, v], tensor, trainable: false }));
     let mut grads = Grads::zeros(&case.device, &params);
     let mut tape = Tape::training(&case.device, &params);
     let logits = tape.input(case.tensor("logits"));
     let wanted = tape.gather(&logits, &rows);
     let dy = case.numbers("dy")[0];
-    let losses = tape.head_loss(&wanted, head, &labels);
+    let losses = tape.head_loss(&wanted, &head, &labels);
     case.assert("y", &[losses.iter().sum::<f32>() / labels.len() as f32]);
     // The gradient of the logits, through the tape from the loss on.
     let n = labels.len();
     let mut scaled = Tensor::empty(&case.device, n, v);
-    case.device.copy(tape.logits(&wanted, head, 0..n).view(), scaled.view_mut());
-    case.device.cross_entropy(scaled.view_mut(), v, &labels, Some(dy / n as f32));
+    case.device.copy(tape.logits(&wanted, &head, 0..n).view(), scaled.view_mut());
+    case.device.cross_entropy(scaled.view_mut(), v, &labels, Some(dy / n as f32), None);
     case.device.scale(scaled.view_mut(), multiplier);
     let gradient = tape.backward_to(&wanted, scaled, &mut grads, &[&logits]).remove(0).unwrap();
     case.assert("dlogits", &gradient.to_vec());
+}
+
+#[test]
+fn norms_of_other_families_are_torchs() {
+    for (name, kind, params) in [
+        ("layer_norm", NormKind::Layer, &["weight"][..]),
+        ("layer_norm_bias", NormKind::Layer, &["weight", "bias"]),
+        ("gemma_norm", NormKind::RmsPlusOne, &["weight"]),
+        ("head_norm", NormKind::Rms, &["weight"]),
+    ] {
+        let case = Case::of(name);
+        let heads = if name == "head_norm" { case.count("heads") } else { 1 };
+        case.check(&["x"], params, |tape, x| {
+            let (weight, bias) = (id(tape, "weight"), tape.params().find("bias"));
+            tape.head_norm(&x[0], heads, &Norm { kind, weight, bias, eps: case.number("eps") })
+        });
+    }
+}
+
+#[test]
+fn activations_are_those_of_transformers() {
+    for (name, activation) in [
+        ("gelu_new", Activation::GeluTanh),
+        ("gelu_pytorch_tanh", Activation::GeluTanh),
+        ("gelu", Activation::Gelu),
+        ("relu", Activation::Relu),
+        ("quick_gelu", Activation::QuickGelu),
+    ] {
+        let case = Case::of(name);
+        case.check(&["x"], &[], |tape, x| {
+            let x = tape.scale(&x[0], case.number("factor"));
+            tape.activate(&x, activation)
+        });
+    }
+    Case::of("gated_gelu_pytorch_tanh")
+        .check(&["gate", "up"], &[], |tape, x| tape.gated(&x[0], &x[1], Activation::GeluTanh));
+}
+
+#[test]
+fn a_rotation_of_a_part_of_each_head_is_torchs() {
+    let case = Case::of("partial_rope");
+    let table = RopeTable::new(&case.device, &case.ids("positions"), &case.numbers("inverse_frequencies"), 1.0);
+    case.check(&["x"], &[], |tape, x| tape.rope(&x[0], &table, 2));
+}
+
+#[test]
+fn queries_keys_and_values_of_one_map_are_split_as_in_gpt_neox() {
+    let case = Case::of("split");
+    case.check(&["x"], &[], |tape, x| {
+        let parts = tape.split(&x[0], &[case.count("size"); 3], case.count("heads"));
+        let (k, v) = (tape.scale(&parts[1], 2.0), tape.scale(&parts[2], -3.0));
+        let sum = tape.add(&parts[0], &k);
+        tape.add(&sum, &v)
+    });
+}
+
+#[test]
+fn attention_under_windows_caps_and_biases_is_torchs() {
+    for name in ["attention_window", "attention_softcap", "attention_alibi", "attention_alibi_6_heads"] {
+        let case = Case::of(name);
+        let lengths: Vec<usize> = case.ids("lengths").into_iter().map(|length| length as usize).collect();
+        let shape = AttentionShape {
+            window: case.json["window"].as_u64().map(|window| window as usize),
+            softcap: case.json["softcap"].as_f64().map(|cap| cap as f32),
+            alibi: case.json["alibi"].as_bool().unwrap(),
+            ..AttentionShape::new(case.count("heads"), case.count("kv_heads"), 6)
+        };
+        let layout = Layout::packed(&lengths);
+        case.check(&["q", "k", "v"], &[], |tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
+    }
+}
+
+#[test]
+fn sparse_mixtures_of_experts_are_torchs() {
+    for name in ["experts", "experts_renormalised"] {
+        let case = Case::of(name);
+        let renormalise = case.json["renormalise"].as_bool().unwrap();
+        case.check(&["x"], &["router", "expert0", "expert1", "expert2", "expert3"], |tape, x| {
+            let map = |tape: &Tape<'_>, name: &str| Linear { weight: id(tape, name), bias: None, low_rank: None };
+            let router = map(tape, "router");
+            let logits = tape.linear(&x[0], &router);
+            let (routing, weights) = tape.route(&logits, case.count("chosen"), renormalise);
+            let mut parts = Vec::new();
+            for expert in routing.used() {
+                let rows = tape.gather(&x[0], routing.rows(expert));
+                let map = map(tape, &format!("expert{expert}"));
+                parts.push((expert, tape.linear(&rows, &map)));
+            }
+            tape.mix(&parts, &routing, &weights, x[0].tensor.rows())
+        });
+    }
+}
+
+#[test]
+fn the_loss_of_scaled_and_capped_logits_is_torchs() {
+    let case = Case::of("head_loss");
+    let params = case.params(&["weight"]);
+    let weight = params.find("weight").unwrap();
+    let head = Head { weight, scale: case.number("scale"), softcap: Some(case.number("softcap")) };
+    let labels = case.ids("labels");
+    let mut grads = Grads::zeros(&case.device, &params);
+    let mut tape = Tape::training(&case.device, &params);
+    let x = tape.input(case.tensor("x"));
+    let dy = case.numbers("dy")[0];
+    let losses = tape.backward_head_loss(&x, &head, &labels, dy, &mut grads);
+    case.assert("y", &[losses.iter().sum()]);
+    case.assert("dweight", &case.device.download(grads.view(&params, weight).unwrap()));
 }

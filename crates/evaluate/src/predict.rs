@@ -65,7 +65,7 @@ pub fn predict(
         progress(done);
     };
     let completions = Generator::new(&resolved)
-        .max_batch(batch.max(1) * strategy.width())
+        .max_batch(batch.max(1) * resolved.width())
         .decode(&decode)
         .on_completion(&mut count)
         .generate(&mut Session::new(model), &prompts)
@@ -89,7 +89,7 @@ pub fn predict(
 }
 
 fn check_lengths(model: &Model, rows: &[(usize, &TestRow)]) -> Result<(), EvaluateError> {
-    let context = model.config.max_position_embeddings;
+    let context = model.config.context();
     match rows.iter().find(|(_, row)| row.prompt.len() >= context) {
         None => Ok(()),
         Some((_, row)) => Err(EvaluateError::PromptTooLong {

@@ -31,14 +31,6 @@ impl Strategy {
         table.retain(|key, _| !TOKEN_IDS.contains(&key.as_str()));
         table
     }
-
-    /// Rows that one prompt takes in a step of decoding.
-    pub(crate) fn width(&self) -> usize {
-        match self.options.num_beams.unwrap_or(1) {
-            0 | 1 => self.options.num_return_sequences.unwrap_or(1).max(1),
-            beams => beams,
-        }
-    }
 }
 
 /// Checks a recipe's table of generation parameters (transformers' names) and completes it for a model.
@@ -121,9 +113,9 @@ fn parameter(error: &OptionsError) -> Option<&str> {
         OptionsError::NotSupportedYet { name, .. }
         | OptionsError::OutOfRange { name, .. }
         | OptionsError::TokenOutsideVocabulary { name, .. } => Some(name),
-        OptionsError::MoreOutputsThanBeams { .. } | OptionsError::GreedyHasOneOutput { .. } => {
-            Some("num_return_sequences")
-        }
+        OptionsError::MoreOutputsThanBeams { .. } | OptionsError::OneOutput { .. } => Some("num_return_sequences"),
+        OptionsError::GroupsDoNotDivide { .. } => Some("num_beam_groups"),
+        OptionsError::Contradiction { name, .. } => Some(name),
         OptionsError::VocabularyTooSmall { .. } => Some("num_beams"),
         OptionsError::MaxLengthReached { .. } => Some("max_length"),
         OptionsError::StopStringsWithoutDecoder => Some("stop_strings"),

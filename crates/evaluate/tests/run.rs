@@ -345,7 +345,9 @@ fn a_wrong_strategy_is_named_with_its_key() {
         (json!({"temperature": 0.7}), "temperature", "set do_sample"),
         (json!({"num_beams": 2, "num_return_sequences": 3}), "num_return_sequences", "num_beams is only 2"),
         (json!({"max_length": 9, "max_new_tokens": 9}), "max_length", "max_new_tokens is set and wins"),
-        (json!({"num_beam_groups": 2}), "num_beam_groups", "not supported yet"),
+        (json!({"num_beam_groups": 2}), "num_beam_groups", "does not divide num_beams = 1"),
+        (json!({"num_beams": 2, "prompt_lookup_num_tokens": 5}), "prompt_lookup_num_tokens", "contradict each other"),
+        (json!({"dola_layers": "low"}), "dola_layers", "not supported yet"),
     ];
     for (table, key, what) in cases {
         let error = bench.strategy("細心", &table).unwrap_err();
@@ -401,7 +403,7 @@ fn a_fresh_adapter_scores_as_the_base_does() {
     let names = metrics(&["exact-match", "chrf", "perplexity"]);
     let plan = plan(&names, &strategies);
     bench.evaluate(dir.path(), "base", "base", &plan);
-    let options = LoraOptions { rank: 2, alpha: 4.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear };
+    let options = LoraOptions::new(2, 4.0, Targets::AllLinear);
     bench.model.attach_lora(&options, 3).unwrap();
     bench.evaluate(dir.path(), "tuned", "base and adapter", &plan);
     let scores = score_run(dir.path(), &plan, &bench.rows).unwrap();

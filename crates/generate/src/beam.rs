@@ -1,16 +1,18 @@
-//! Beam search and beam sampling of one prompt: `BeamSearchScorer` of transformers 4.46.3, candidate for candidate.
+//! Beams that compete with each other: a step of `BeamSearchScorer` of transformers 4.46.3, candidate for candidate.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
 use luthier_kernels::threads;
 
+use crate::constraint::{Constraint, Matcher};
 use crate::error::GenerateError;
 use crate::hypotheses::{Hypotheses, Hypothesis};
 use crate::job::{Context, Row};
-use crate::output::{FinishReason, Output};
+use crate::output::FinishReason;
+use crate::processor;
 use crate::random::RandomStream;
-use crate::resolve::Resolved;
+use crate::resolve::{Limits, Resolved};
 use crate::softmax::greatest;
 use crate::step::{SequenceId, StepModel};
 
@@ -61,48 +63,70 @@ impl Ord for Candidate {
     }
 }
 
-/// The beams of one prompt and its finished hypotheses.
+/// A group of beams and its finished hypotheses.
 pub(crate) struct Beams {
     beams: Vec<Beam>,
+    /// Before the first step all beams are the prompt, in one sequence.
+    first: bool,
     finished: Hypotheses,
     stream: RandomStream,
     /// Processed log-probabilities, a row for each beam.
     scores: Vec<Vec<f32>>,
+    /// What each beam may become under a constraint; none for a beam that is not allowed at all.
+    matchers: Vec<Option<Box<dyn Matcher>>>,
+    constrained: bool,
 }
 
 impl Beams {
     /// `sequence` will hold the prompt and is every beam's parent in the first step; `copy` is the number of the prompt's random stream.
-    pub(crate) fn new(prompt: &[u32], copy: u64, sequence: SequenceId, context: &Context<'_, '_>) -> Self {
-        let first = Beam { sequence, history: prompt.to_vec(), logprobs: Vec::new(), score: 0.0 };
-        let mut beams = vec![first; context.options.num_beams];
+    pub(crate) fn new(
+        prompt: &[u32],
+        copy: u64,
+        sequence: SequenceId,
+        options: &Resolved,
+        limits: &Limits,
+        constraint: Option<&dyn Constraint>,
+    ) -> Self {
+        let size = options.group_size();
+        let beam = Beam { sequence, history: prompt.to_vec(), logprobs: Vec::new(), score: 0.0 };
+        let mut beams = vec![beam; size];
         beams[1..].iter_mut().for_each(|beam| beam.score = UNUSED);
         Self {
             beams,
-            finished: Hypotheses::new(context.options, context.limits),
-            stream: RandomStream::new(context.options.seed, prompt, copy),
-            scores: vec![Vec::new(); context.options.num_beams],
+            first: true,
+            finished: Hypotheses::new(options, limits),
+            stream: RandomStream::new(options.seed, prompt, copy),
+            scores: vec![Vec::new(); size],
+            matchers: (0..size).map(|_| constraint.map(Constraint::matcher)).collect(),
+            constrained: constraint.is_some(),
         }
     }
 
     /// The sequences to feed with what each of them holds; before the first step there is a single one.
-    pub(crate) fn live(&self, first: bool) -> impl Iterator<Item = (SequenceId, &[u32])> {
+    pub(crate) fn live(&self) -> impl Iterator<Item = (SequenceId, &[u32])> {
         let live = self.beams.iter().map(|beam| (beam.sequence, beam.history.as_slice()));
-        live.take(if first { 1 } else { usize::MAX })
+        live.take(if self.first { 1 } else { usize::MAX })
     }
 
-    /// One step: candidates, finished hypotheses, next beams. There is a row for each beam, and one for all in the first step.
-    /// True when the search is over; the beams' caches are free then.
+    /// Puts the prompt, before the first step, into another sequence that holds it.
+    pub(crate) fn seat(&mut self, sequence: SequenceId) {
+        self.beams.iter_mut().for_each(|beam| beam.sequence = sequence);
+    }
+
+    /// One step: candidates, finished hypotheses, next beams. There is a row for each beam, and one for all in the first step;
+    /// `taken` are the tokens that the groups before have chosen in this step, to which this one adds its own. True when no beam
+    /// can become a better hypothesis than those that are there.
     pub(crate) fn advance(
         &mut self,
-        first: bool,
         rows: &[Row<'_>],
+        taken: &mut Vec<u32>,
         context: &Context<'_, '_>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
-        let new_tokens = self.beams[0].logprobs.len();
+        let (first, new_tokens) = (self.first, self.new_tokens());
         rows.iter().try_for_each(|row| row.check(context.prompt, new_tokens))?;
         let row = |beam: usize| &rows[if first { 0 } else { beam }];
-        let candidates = self.candidates(row, context);
+        let candidates = self.candidates(row, taken.as_slice(), context)?;
         let logprob = |c: &Candidate| row(c.beam).logprob(c.token as usize);
 
         let mut next: Vec<(Candidate, f32)> = Vec::with_capacity(self.beams.len());
@@ -120,43 +144,46 @@ impl Beams {
             }
         }
         let length = self.beams[0].history.len() + 1;
-        if self.finished.is_done(f64::from(candidates[0].score), length) {
-            self.free(first, model);
-            return Ok(true);
-        }
-        let parents = self.extend(&next);
-        if self.close(context) {
-            self.beams.clear();
-            parents.into_iter().take(if first { 1 } else { usize::MAX }).for_each(|sequence| model.free(sequence));
-            return Ok(true);
-        }
-        self.reseat(&next, &parents, first, model);
-        Ok(false)
+        let is_done = self.finished.is_done(f64::from(candidates[0].score), length);
+        let parents = self.extend(&next, context)?;
+        self.reseat(&next, &parents, model);
+        taken.extend(next.iter().map(|(candidate, _)| candidate.token));
+        Ok(is_done || self.beams.iter().all(|beam| self.is_barred(beam.score)))
     }
 
     /// The best continuations of all beams, by score; when sampling drawn without replacement and then sorted by score.
     fn candidates<'r>(
         &mut self,
         row: impl Fn(usize) -> &'r Row<'r> + Sync,
+        taken: &[u32],
         context: &Context<'_, '_>,
-    ) -> Vec<Candidate> {
-        let Self { beams, stream, scores, .. } = self;
+    ) -> Result<Vec<Candidate>, GenerateError> {
+        let Self { beams, stream, scores, matchers, constrained, .. } = self;
         let (beams, stream): (&[Beam], &RandomStream) = (beams, stream);
-        let (options, chain, vocab_size) = (context.options, context.chain, context.vocab_size);
-        let tasks = scores.iter_mut().enumerate().collect();
-        let best_of_beams = threads::map(tasks, 4 * vocab_size, |(beam, scores): (usize, &mut Vec<f32>)| {
+        let (prompt, options, chain) = (context.prompt, context.options, context.chain);
+        let work = 4 * row(0).logits.len();
+        let tasks = scores.iter_mut().zip(matchers).enumerate().collect();
+        type Task<'t> = (usize, (&'t mut Vec<f32>, &'t mut Option<Box<dyn Matcher>>));
+        let best_of_beams = threads::map(tasks, work, |(beam, (scores, matcher)): Task<'_>| {
             row(beam).logprobs(scores);
-            chain.apply(&beams[beam].history, scores);
-            best_of(beam, &beams[beam], scores, options, stream)
+            // A sequence bias comes before it in the reference; both add, so that the order is no matter.
+            processor::hamming_diversity(scores, taken, options.diversity_penalty as f32);
+            if *constrained && matcher.is_none() {
+                scores.fill(processor::FORBIDDEN);
+            } else {
+                let done = chain.apply_with(&beams[beam].history, scores, matcher.as_mut(), &options.eos_token_id);
+                done.map_err(|source| GenerateError::Constraint { prompt, source })?;
+            }
+            Ok::<_, GenerateError>(best_of(beam, &beams[beam], scores, options, stream))
         });
-        let mut candidates = best_of_beams.concat();
+        let mut candidates = best_of_beams.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
         candidates.sort_unstable();
         candidates.truncate(options.candidates());
         if options.do_sample {
             candidates.iter_mut().for_each(|c| c.key = f64::from(c.score));
             candidates.sort();
         }
-        candidates
+        Ok(candidates)
     }
 
     fn finish(&mut self, candidate: &Candidate, logprob: f32, context: &Context<'_, '_>) {
@@ -170,11 +197,26 @@ impl Beams {
             stop_string: None,
             finish_reason: FinishReason::Stop,
         };
-        self.finished.add(hypothesis, f64::from(candidate.score));
+        self.add(hypothesis, candidate.score);
+    }
+
+    fn add(&mut self, hypothesis: Hypothesis, score: f32) {
+        if !self.is_barred(score) {
+            self.finished.add(hypothesis, f64::from(score));
+        }
+    }
+
+    /// Whether a score belongs to what a constraint forbids, or to an unused beam that has nothing else to be.
+    fn is_barred(&self, score: f32) -> bool {
+        self.constrained && score < UNUSED / 2.0
     }
 
     /// Replaces the beams by the chosen continuations, still seated in their parents' caches; returns the old beams' caches.
-    fn extend(&mut self, next: &[(Candidate, f32)]) -> Vec<SequenceId> {
+    fn extend(
+        &mut self,
+        next: &[(Candidate, f32)],
+        context: &Context<'_, '_>,
+    ) -> Result<Vec<SequenceId>, GenerateError> {
         let grown = |&(candidate, logprob): &(Candidate, f32)| {
             let mut beam = self.beams[candidate.beam].clone();
             beam.history.push(candidate.token);
@@ -183,35 +225,23 @@ impl Beams {
             beam
         };
         let beams = next.iter().map(grown).collect();
-        let old = std::mem::replace(&mut self.beams, beams);
-        old.into_iter().map(|beam| beam.sequence).collect()
-    }
-
-    /// At the length limit, or when every open beam has just completed a stop string (transformers' rule), the open beams
-    /// become hypotheses and the search is over.
-    fn close(&mut self, context: &Context<'_, '_>) -> bool {
-        let completed = |beam: &Beam| context.stop.and_then(|stop| stop.completed_by_last(&beam.history));
-        let at_limit = self.beams[0].history.len() >= context.limits.max_length;
-        if !at_limit && !self.beams.iter().all(|beam| completed(beam).is_some()) {
-            return false;
-        }
-        for beam in &self.beams {
-            let stop_string = completed(beam).map(str::to_owned);
-            let hypothesis = Hypothesis {
-                tokens: beam.history[context.limits.prompt_len..].to_vec(),
-                logprobs: beam.logprobs.clone(),
-                eos: None,
-                finish_reason: if stop_string.is_some() { FinishReason::Stop } else { FinishReason::Length },
-                stop_string,
+        if self.constrained {
+            let told = |(candidate, _): &(Candidate, f32)| {
+                let allowed = self.matchers[candidate.beam].as_ref().filter(|_| candidate.score > f32::NEG_INFINITY);
+                let mut matcher = allowed.map(|matcher| matcher.fork());
+                context.accept(candidate.token, matcher.as_mut())?;
+                Ok(matcher)
             };
-            self.finished.add(hypothesis, f64::from(beam.score));
+            self.matchers = next.iter().map(told).collect::<Result<_, GenerateError>>()?;
         }
-        true
+        let old = std::mem::replace(&mut self.beams, beams);
+        Ok(old.into_iter().map(|beam| beam.sequence).collect())
     }
 
     /// Gives every beam its own cache. The first child of a parent keeps the parent's, further ones fork it, and a parent without
     /// children is freed. In the first step all parents share one cache.
-    fn reseat(&mut self, next: &[(Candidate, f32)], parents: &[SequenceId], first: bool, model: &mut dyn StepModel) {
+    fn reseat(&mut self, next: &[(Candidate, f32)], parents: &[SequenceId], model: &mut dyn StepModel) {
+        let first = std::mem::take(&mut self.first);
         let seat = |beam: usize| if first { 0 } else { beam };
         let mut vacant = vec![true; if first { 1 } else { parents.len() }];
         for (beam, (candidate, _)) in self.beams.iter_mut().zip(next) {
@@ -227,17 +257,62 @@ impl Beams {
         }
     }
 
-    /// Frees the open beams' caches; before the end of the first step they are one.
-    pub(crate) fn free(&mut self, first: bool, model: &mut dyn StepModel) {
-        for beam in self.beams.drain(..).take(if first { 1 } else { usize::MAX }) {
-            model.free(beam.sequence);
+    /// Tokens behind the prompt.
+    pub(crate) fn new_tokens(&self) -> usize {
+        self.beams[0].logprobs.len()
+    }
+
+    /// Whether all open beams are as long as they may be.
+    pub(crate) fn is_at_limit(&self, context: &Context<'_, '_>) -> bool {
+        self.beams[0].history.len() >= context.limits.max_length
+    }
+
+    /// Whether every open beam has just completed a stop string.
+    pub(crate) fn all_stop(&self, context: &Context<'_, '_>) -> bool {
+        self.beams.iter().all(|beam| completed(beam, context).is_some())
+    }
+
+    /// The open beams become hypotheses.
+    pub(crate) fn close(&mut self, context: &Context<'_, '_>) {
+        for at in 0..self.beams.len() {
+            let beam = &self.beams[at];
+            let stop_string = completed(beam, context).map(str::to_owned);
+            let finish_reason = match &stop_string {
+                Some(_) => FinishReason::Stop,
+                None if self.is_at_limit(context) => FinishReason::Length,
+                None => FinishReason::Interrupted,
+            };
+            let hypothesis = Hypothesis {
+                tokens: beam.history[context.limits.prompt_len..].to_vec(),
+                logprobs: beam.logprobs.clone(),
+                eos: None,
+                finish_reason,
+                stop_string,
+            };
+            self.add(hypothesis, beam.score);
         }
     }
 
-    /// The best `count` hypotheses, best first.
-    pub(crate) fn into_outputs(self, count: usize) -> Vec<Output> {
-        self.finished.into_outputs(count)
+    /// Whether there is no hypothesis.
+    pub(crate) fn found_nothing(&self) -> bool {
+        self.finished.is_empty()
     }
+
+    /// Takes the caches of the open beams, which are one before the end of the first step.
+    pub(crate) fn take_sequences(&mut self) -> impl Iterator<Item = SequenceId> {
+        let seats = if self.first { 1 } else { usize::MAX };
+        self.beams.drain(..).take(seats).map(|beam| beam.sequence)
+    }
+
+    /// What has been found.
+    pub(crate) fn into_hypotheses(self) -> Hypotheses {
+        self.finished
+    }
+}
+
+/// The stop string that a beam's newest token has completed.
+fn completed<'c>(beam: &Beam, context: &Context<'c, '_>) -> Option<&'c str> {
+    context.stop.and_then(|stop| stop.completed_by_last(&beam.history))
 }
 
 /// Scores that are turned away together when their greatest is.

@@ -1,19 +1,39 @@
 //! The processors and warpers of one prompt, in the order of transformers 4.46.3 (`_get_logits_processor`).
 
+use crate::constraint::{self, Matcher};
 use crate::resolve::{Limits, Resolved};
 use crate::softmax::log_softmax;
+use crate::step::ModelError;
 use crate::{processor, warper};
 
 /// One stage between the model's scores and the choice of a token, with its parameters.
 #[derive(Debug, Clone, PartialEq)]
 enum Stage {
+    SequenceBias(Vec<(Vec<u32>, f64)>),
+    /// What the prompt's tokens are divided by.
+    PromptPenalty(f32),
     RepetitionPenalty(f32),
     NoRepeatNgram(usize),
+    NoPromptNgram(usize),
     BadWords(Vec<Vec<u32>>),
-    MinLength { length: usize, eos: Vec<u32> },
-    Forced { at: usize, tokens: Vec<u32> },
+    MinLength {
+        length: usize,
+        eos: Vec<u32>,
+    },
+    Forced {
+        at: usize,
+        tokens: Vec<u32>,
+    },
+    ExponentialDecay {
+        start: usize,
+        factor: f64,
+        eos: Vec<u32>,
+    },
     Suppress(Vec<u32>),
-    SuppressAt { at: usize, tokens: Vec<u32> },
+    SuppressAt {
+        at: usize,
+        tokens: Vec<u32>,
+    },
     Temperature(f32),
     TopK(usize),
     TopP(f64),
@@ -28,8 +48,11 @@ enum Stage {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
     stages: Vec<Stage>,
+    /// The stage before which a constraint forbids tokens: the place of transformers' `prefix_allowed_tokens_fn`.
+    constraint_at: usize,
     /// Fewest tokens each warper keeps.
     keep: usize,
+    prompt_len: usize,
 }
 
 impl Chain {
@@ -37,13 +60,15 @@ impl Chain {
     #[must_use]
     pub fn new(options: &Resolved, limits: &Limits) -> Self {
         let mut stages = history_stages(options, limits);
+        let constraint_at = stages.len();
+        stages.extend(place_stages(options, limits));
         if options.do_sample {
             stages.extend(warper_stages(options));
         }
         if options.renormalize_logits {
             stages.push(Stage::Renormalize);
         }
-        Self { stages, keep: options.min_tokens_to_keep() }
+        Self { stages, constraint_at, keep: options.min_tokens_to_keep(), prompt_len: limits.prompt_len }
     }
 
     /// Whether scores pass through unchanged.
@@ -54,14 +79,41 @@ impl Chain {
 
     /// Runs every stage over one row of scores `[V]`; `history` is the prompt and the new tokens so far.
     pub fn apply(&self, history: &[u32], scores: &mut [f32]) {
-        let keep = self.keep;
-        for stage in &self.stages {
+        self.run(&self.stages, history, scores);
+    }
+
+    /// The same with a constraint, which lets `eos` stand where the output may end.
+    pub(crate) fn apply_with(
+        &self,
+        history: &[u32],
+        scores: &mut [f32],
+        matcher: Option<&mut Box<dyn Matcher>>,
+        eos: &[u32],
+    ) -> Result<(), ModelError> {
+        let (before, behind) = self.stages.split_at(self.constraint_at);
+        self.run(before, history, scores);
+        if let Some(matcher) = matcher {
+            constraint::mask(matcher.as_mut(), scores, eos)?;
+        }
+        self.run(behind, history, scores);
+        Ok(())
+    }
+
+    fn run(&self, stages: &[Stage], history: &[u32], scores: &mut [f32]) {
+        let (keep, prompt) = (self.keep, &history[..self.prompt_len.min(history.len())]);
+        for stage in stages {
             match stage {
+                Stage::SequenceBias(biases) => processor::sequence_bias(scores, history, biases),
+                Stage::PromptPenalty(penalty) => processor::repetition_penalty(scores, prompt, *penalty),
                 Stage::RepetitionPenalty(penalty) => processor::repetition_penalty(scores, history, *penalty),
                 Stage::NoRepeatNgram(size) => processor::no_repeat_ngram(scores, history, *size),
+                Stage::NoPromptNgram(size) => processor::no_repeat_ngram_of(scores, history, prompt, *size),
                 Stage::BadWords(words) => processor::bad_words(scores, history, words),
                 Stage::MinLength { length, eos } => processor::min_length(scores, history, *length, eos),
                 Stage::Forced { at, tokens } => processor::forced(scores, history, *at, tokens),
+                Stage::ExponentialDecay { start, factor, eos } => {
+                    processor::exponential_decay(scores, history, *start, *factor, eos);
+                }
                 Stage::Suppress(tokens) => processor::suppress(scores, tokens),
                 Stage::SuppressAt { at, tokens } => processor::suppress_at(scores, history, *at, tokens),
                 Stage::Temperature(t) => warper::temperature(scores, *t),
@@ -77,13 +129,23 @@ impl Chain {
     }
 }
 
+/// The stages before a constraint.
 fn history_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
     let mut stages = Vec::new();
+    if !options.sequence_bias.is_empty() {
+        stages.push(Stage::SequenceBias(options.sequence_bias.clone()));
+    }
+    if options.encoder_repetition_penalty != 1.0 {
+        stages.push(Stage::PromptPenalty((1.0 / options.encoder_repetition_penalty) as f32));
+    }
     if options.repetition_penalty != 1.0 {
         stages.push(Stage::RepetitionPenalty(options.repetition_penalty as f32));
     }
     if options.no_repeat_ngram_size > 0 {
         stages.push(Stage::NoRepeatNgram(options.no_repeat_ngram_size));
+    }
+    if options.encoder_no_repeat_ngram_size > 0 {
+        stages.push(Stage::NoPromptNgram(options.encoder_no_repeat_ngram_size));
     }
     if !options.bad_words_ids.is_empty() {
         stages.push(Stage::BadWords(options.bad_words_ids.clone()));
@@ -92,11 +154,21 @@ fn history_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
     if limits.min_length > 0 && !options.eos_token_id.is_empty() {
         stages.push(Stage::MinLength { length: limits.min_length, eos: options.eos_token_id.clone() });
     }
+    stages
+}
+
+/// The stages that concern certain tokens or places, behind a constraint.
+fn place_stages(options: &Resolved, limits: &Limits) -> Vec<Stage> {
+    let mut stages = Vec::new();
     if let Some(token) = options.forced_bos_token_id {
         stages.push(Stage::Forced { at: 1, tokens: vec![token] });
     }
     if !options.forced_eos_token_id.is_empty() {
         stages.push(Stage::Forced { at: limits.max_length - 1, tokens: options.forced_eos_token_id.clone() });
+    }
+    if let Some((start, factor)) = options.exponential_decay_length_penalty {
+        let (start, eos) = (limits.prompt_len.saturating_add(start), options.eos_token_id.clone());
+        stages.push(Stage::ExponentialDecay { start, factor, eos });
     }
     if !options.suppress_tokens.is_empty() {
         stages.push(Stage::Suppress(options.suppress_tokens.clone()));
@@ -150,17 +222,25 @@ mod tests {
             min_new_tokens: Some(3),
             eos_token_id: Some(vec![2]),
             bad_words_ids: Some(vec![vec![2], vec![5]]),
+            exponential_decay_length_penalty: Some((2, 1.5)),
+            encoder_no_repeat_ngram_size: Some(4),
             no_repeat_ngram_size: Some(3),
             repetition_penalty: Some(1.2),
+            encoder_repetition_penalty: Some(2.0),
+            sequence_bias: Some(vec![(vec![7], 1.0), (vec![8], 0.5), (vec![7], -1.0)]),
             ..Default::default()
         };
         let expected = vec![
+            Stage::SequenceBias(vec![(vec![7], -1.0), (vec![8], 0.5)]),
+            Stage::PromptPenalty(0.5),
             Stage::RepetitionPenalty(1.2),
             Stage::NoRepeatNgram(3),
+            Stage::NoPromptNgram(4),
             Stage::BadWords(vec![vec![5]]),
             Stage::MinLength { length: 4, eos: vec![2] },
             Stage::Forced { at: 1, tokens: vec![1] },
             Stage::Forced { at: 5, tokens: vec![2] },
+            Stage::ExponentialDecay { start: 3, factor: 1.5, eos: vec![2] },
             Stage::Suppress(vec![4]),
             Stage::SuppressAt { at: 2, tokens: vec![3] },
             Stage::Temperature(0.7),

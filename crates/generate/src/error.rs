@@ -60,12 +60,37 @@ pub enum OptionsError {
     },
     /// Several outputs of a search that has one.
     #[error(
-        "num_return_sequences is {num_return_sequences}, but greedy decoding has a single output; set do_sample or num_beams"
+        "num_return_sequences is {num_return_sequences}, but {search} has a single output; set do_sample or num_beams"
     )]
-    GreedyHasOneOutput {
+    OneOutput {
         /// Outputs asked for.
         num_return_sequences: usize,
+        /// The search.
+        search: &'static str,
     },
+    /// Groups of unequal size.
+    #[error(
+        "num_beam_groups is {num_beam_groups}, which does not divide num_beams = {num_beams}; every group needs as many beams as the others"
+    )]
+    GroupsDoNotDivide {
+        /// Groups.
+        num_beam_groups: usize,
+        /// Beams.
+        num_beams: usize,
+    },
+    /// Parameters that cannot go together.
+    #[error("`{name}` and {other} contradict each other: {reason}")]
+    Contradiction {
+        /// The parameter.
+        name: &'static str,
+        /// What it does not go with.
+        other: &'static str,
+        /// Why, and what to do.
+        reason: &'static str,
+    },
+    /// A constraint whose outputs could not end.
+    #[error("a constraint needs a token to end with; set eos_token_id")]
+    ConstraintWithoutEnd,
     /// A token id the model does not have.
     #[error("`{name}` names token {token}, but the model's vocabulary has {vocab_size} tokens")]
     TokenOutsideVocabulary {
@@ -146,12 +171,28 @@ pub enum GenerateError {
     /// The model returned another number of logits than asked for.
     #[error("the model returned {found} logits for {rows} rows of {vocab_size}")]
     WrongLogits {
-        /// Rows fed.
+        /// Rows wanted.
         rows: usize,
         /// V.
         vocab_size: usize,
         /// Numbers returned.
         found: usize,
+    },
+    /// The model returned no hidden states of one length.
+    #[error("the model returned {found} numbers for the hidden states of {rows} tokens")]
+    WrongHidden {
+        /// Tokens whose states were wanted.
+        rows: usize,
+        /// Numbers returned.
+        found: usize,
+    },
+    /// A constraint cannot go on.
+    #[error("the constraint cannot be followed for prompt {prompt}: {source}")]
+    Constraint {
+        /// Index of the prompt.
+        prompt: usize,
+        /// What it said.
+        source: ModelError,
     },
     /// The model's numbers broke down.
     #[error(
@@ -165,7 +206,7 @@ pub enum GenerateError {
     },
     /// Nothing left to draw from.
     #[error(
-        "every token is forbidden for prompt {prompt} after {new_tokens} new tokens; loosen suppress_tokens, bad_words_ids or no_repeat_ngram_size"
+        "every token is forbidden for prompt {prompt} after {new_tokens} new tokens; loosen suppress_tokens, bad_words_ids, no_repeat_ngram_size or the constraint"
     )]
     NothingAllowed {
         /// Index of the prompt.

@@ -13,11 +13,12 @@ use std::ops::ControlFlow;
 
 use luthier_kernels::threads;
 
+use crate::constraint::Constraint;
 use crate::error::{GenerateError, OptionsError};
-use crate::job::{Job, OnToken, Row, Waiting};
+use crate::job::{Given, Job, OnToken, Row, Waiting};
 use crate::output::{Completion, Decode};
 use crate::resolve::Resolved;
-use crate::step::{Feed, StepModel};
+use crate::step::{Feed, StepModel, Wanted};
 use crate::stop::StopStrings;
 
 /// Rows in one step when the caller does not say.
@@ -31,6 +32,7 @@ pub struct Generator<'a> {
     options: &'a Resolved,
     max_batch: usize,
     decode: Option<Decode<'a>>,
+    constraint: Option<&'a dyn Constraint>,
     on_token: Option<OnToken<'a>>,
     on_completion: Option<OnCompletion<'a>>,
 }
@@ -39,7 +41,14 @@ impl<'a> Generator<'a> {
     /// A generator that runs up to [`DEFAULT_MAX_BATCH`] rows together.
     #[must_use]
     pub fn new(options: &'a Resolved) -> Self {
-        Self { options, max_batch: DEFAULT_MAX_BATCH, decode: None, on_token: None, on_completion: None }
+        Self {
+            options,
+            max_batch: DEFAULT_MAX_BATCH,
+            decode: None,
+            constraint: None,
+            on_token: None,
+            on_completion: None,
+        }
     }
 
     /// Most rows (beams and outputs count) in one step; a prompt that needs more than this runs alone.
@@ -56,7 +65,15 @@ impl<'a> Generator<'a> {
         self
     }
 
-    /// Hears every new token of greedy decoding and sampling as it is chosen (end-of-sequence tokens excepted), with its row:
+    /// The form that every output must have. Of beams and draws those that the constraint leaves nothing to be are left out: there
+    /// may be fewer outputs than `num_return_sequences`.
+    #[must_use]
+    pub fn constraint(mut self, constraint: &'a dyn Constraint) -> Self {
+        self.constraint = Some(constraint);
+        self
+    }
+
+    /// Hears every new token of the searches without beams as it is chosen (end-of-sequence tokens excepted), with its row:
     /// prompt index times `num_return_sequences` plus output. `Break` ends that row.
     #[must_use]
     pub fn on_token(mut self, listen: &'a mut dyn FnMut(usize, u32) -> ControlFlow<()>) -> Self {
@@ -82,13 +99,16 @@ impl<'a> Generator<'a> {
     ) -> Result<Vec<Completion>, GenerateError> {
         let mut waiting = self.admit(model, prompts)?;
         let stop = self.stop_strings()?;
+        if self.constraint.is_some() && self.options.eos_token_id.is_empty() {
+            return Err(OptionsError::ConstraintWithoutEnd.into());
+        }
         let mut jobs: Vec<Job> = Vec::new();
         let mut completions: Vec<Option<Completion>> = prompts.iter().map(|_| None).collect();
         while !(waiting.is_empty() && jobs.is_empty()) {
             let width = self.options.width();
             while jobs.is_empty() || (jobs.len() + 1) * width <= self.max_batch {
                 let Some(next) = waiting.pop_front() else { break };
-                jobs.push(Job::start(next, self.options, model.vocab_size(), model));
+                jobs.push(Job::start(next, self.options, self.constraint, model));
             }
             match self.step(&mut jobs, stop, model) {
                 Ok(finished) => {
@@ -151,23 +171,38 @@ impl<'a> Generator<'a> {
         model: &mut dyn StepModel,
     ) -> Result<Vec<Job>, GenerateError> {
         let vocab_size = model.vocab_size();
-        let feeds: Vec<Vec<Feed<'_>>> = jobs.iter().map(Job::feeds).collect();
-        let rows: Vec<usize> = feeds.iter().map(Vec::len).collect();
-        let total: usize = rows.iter().sum();
-        let logits = model.step(&feeds.concat()).map_err(GenerateError::Model)?;
-        if logits.len() != total * vocab_size {
-            return Err(GenerateError::WrongLogits { rows: total, vocab_size, found: logits.len() });
+        let fed: Vec<Vec<(Feed<'_>, Wanted)>> = jobs.iter().map(Job::feeds).collect();
+        let shares: Vec<(usize, usize)> = fed.iter().map(|feeds| wanted_of(feeds)).collect();
+        let (feeds, wanted): (Vec<_>, Vec<_>) = fed.into_iter().flatten().unzip();
+        let stepped = model.step_for(&feeds, &wanted).map_err(GenerateError::Model)?;
+        let (rows, states) = shares.iter().fold((0, 0), |sum, share| (sum.0 + share.0, sum.1 + share.1));
+        if stepped.logits.len() != rows * vocab_size {
+            return Err(GenerateError::WrongLogits { rows, vocab_size, found: stepped.logits.len() });
         }
-        let rows_of_logits = logits.chunks_exact(vocab_size).collect();
-        let mut rest = &threads::map(rows_of_logits, vocab_size, Row::new)[..];
+        let width = stepped.hidden.len() / states.max(1);
+        if stepped.hidden.len() != states * width || (states > 0 && width == 0) {
+            return Err(GenerateError::WrongHidden { rows: states, found: stepped.hidden.len() });
+        }
+        let rows = threads::map(stepped.logits.chunks_exact(vocab_size).collect(), vocab_size, Row::new);
+        let (mut rows, mut hidden) = (&rows[..], &stepped.hidden[..]);
         let mut done = Vec::with_capacity(jobs.len());
-        for (job, rows) in jobs.iter_mut().zip(rows) {
-            let own = rest.split_off(..rows).expect("the model gave a row for each feed");
-            done.push(job.advance(own, self.options, stop, vocab_size, &mut self.on_token, model)?);
+        for (job, (own_rows, own_states)) in jobs.iter_mut().zip(shares) {
+            let given = Given {
+                rows: rows.split_off(..own_rows).expect("as many rows as were wanted"),
+                hidden: hidden.split_off(..own_states * width).expect("as many hidden states as were wanted"),
+            };
+            done.push(job.advance(&given, self.options, stop, &mut self.on_token, model)?);
         }
         let mut done = done.into_iter();
         let (finished, going_on) = jobs.drain(..).partition(|_| done.next().unwrap_or(false));
         *jobs = going_on;
         Ok(finished)
     }
+}
+
+/// Rows of logits and hidden states that feeds are to get.
+fn wanted_of(feeds: &[(Feed<'_>, Wanted)]) -> (usize, usize) {
+    let wanted =
+        feeds.iter().map(|(feed, wanted)| (wanted.logits(feed.tokens.len()), wanted.hidden(feed.tokens.len())));
+    wanted.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
 }

@@ -15,7 +15,7 @@ pub(crate) struct Hypothesis {
     pub(crate) finish_reason: FinishReason,
 }
 
-/// The best `num_beams` hypotheses found so far.
+/// The best hypotheses that one group of beams has found so far, as many as it has beams.
 pub(crate) struct Hypotheses {
     /// In the order they were found.
     list: Vec<(f64, Hypothesis)>,
@@ -36,7 +36,7 @@ impl Hypotheses {
         let new_only = options.beam_length == BeamLength::New;
         Self {
             list: Vec::new(),
-            size: options.num_beams,
+            size: options.group_size(),
             worst: 1e9,
             length_penalty: options.length_penalty,
             early_stopping: options.early_stopping,
@@ -84,9 +84,14 @@ impl Hypotheses {
         self.worst >= self.normalised(best_sum, length)
     }
 
-    /// The best `count`, best first; among equals the one found last comes first, as in the reference.
-    pub(crate) fn into_outputs(mut self, count: usize) -> Vec<Output> {
-        self.list.sort_by(|a, b| a.0.total_cmp(&b.0));
+    pub(crate) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// The best `count` of all groups, best first; among equals the one found last comes first, as in the reference.
+    pub(crate) fn into_outputs(groups: impl IntoIterator<Item = Self>, count: usize) -> Vec<Output> {
+        let mut list: Vec<(f64, Hypothesis)> = groups.into_iter().flat_map(|group| group.list).collect();
+        list.sort_by(|a, b| a.0.total_cmp(&b.0));
         let output = |(score, hypothesis): (f64, Hypothesis)| Output {
             tokens: hypothesis.tokens,
             eos: hypothesis.eos,
@@ -95,7 +100,7 @@ impl Hypotheses {
             finish_reason: hypothesis.finish_reason,
             token_logprobs: hypothesis.logprobs,
         };
-        self.list.into_iter().rev().take(count).map(output).collect()
+        list.into_iter().rev().take(count).map(output).collect()
     }
 }
 
@@ -130,7 +135,7 @@ mod tests {
         for (rule, expected) in [(BeamLength::New, -2.0), (BeamLength::Total, -6.0 / 6.0)] {
             let mut hypotheses = list(EarlyStopping::No, rule);
             hypotheses.add(ended(&[1, 2]), -6.0);
-            assert_eq!(hypotheses.into_outputs(1)[0].score, expected, "{rule:?}");
+            assert_eq!(Hypotheses::into_outputs([hypotheses], 1)[0].score, expected, "{rule:?}");
         }
     }
 
@@ -140,8 +145,19 @@ mod tests {
         for (token, sum) in [(1, -6.0), (2, -4.0), (3, -2.0), (4, -5.0)] {
             hypotheses.add(ended(&[token]), sum);
         }
-        let outputs = hypotheses.into_outputs(2);
+        let outputs = Hypotheses::into_outputs([hypotheses], 2);
         assert_eq!(outputs.iter().map(|o| (o.tokens[0], o.score)).collect::<Vec<_>>(), [(3, -1.0), (2, -2.0)]);
+    }
+
+    #[test]
+    fn the_best_of_all_groups_come_first_and_among_equals_the_last_found() {
+        let groups = [[1, 2], [3, 4]].map(|tokens| {
+            let mut hypotheses = list(EarlyStopping::No, BeamLength::New);
+            tokens.iter().for_each(|&token| hypotheses.add(ended(&[token]), if token == 1 { -2.0 } else { -4.0 }));
+            hypotheses
+        });
+        let tokens: Vec<u32> = Hypotheses::into_outputs(groups, 3).iter().map(|output| output.tokens[0]).collect();
+        assert_eq!(tokens, [1, 4, 3]);
     }
 
     #[test]

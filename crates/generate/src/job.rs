@@ -1,18 +1,22 @@
 //! One prompt under way: its search, its limits and what it shares with the loop.
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
-use crate::beam::Beams;
 use crate::chain::Chain;
+use crate::constraint::{Constraint, Matcher};
+use crate::contrastive::Contrastive;
 use crate::error::GenerateError;
+use crate::groups::Groups;
 use crate::line::Lines;
 use crate::output::{Completion, Output};
-use crate::resolve::{Limits, Resolved};
-use crate::softmax::{log_sum_exp, minus_total};
-use crate::step::{Feed, SequenceId, StepModel};
+use crate::processor;
+use crate::resolve::{Limits, Resolved, SearchKind};
+use crate::softmax::{greatest, log_sum_exp, minus_total};
+use crate::step::{Feed, StepModel, Wanted};
 use crate::stop::StopStrings;
 
-/// Hears every new token of greedy decoding and sampling: `(row, token)`.
+/// Hears every new token of the searches that choose one at a time: `(row, token)`.
 pub(crate) type OnToken<'l> = &'l mut dyn FnMut(usize, u32) -> ControlFlow<()>;
 
 /// What one prompt's search needs to know.
@@ -23,8 +27,65 @@ pub(crate) struct Context<'c, 'l> {
     pub(crate) limits: &'c Limits,
     pub(crate) chain: &'c Chain,
     pub(crate) stop: Option<StopStrings<'c>>,
-    pub(crate) vocab_size: usize,
     pub(crate) on_token: &'c mut Option<OnToken<'l>>,
+    /// Whether `max_time` is over.
+    pub(crate) late: bool,
+}
+
+impl Context<'_, '_> {
+    /// A row behind all processors; `scratch` holds it where they change anything. `guide` is the row of the text without the prompt.
+    pub(crate) fn scores<'s>(
+        &self,
+        row: &Row<'s>,
+        guide: Option<&Row<'_>>,
+        history: &[u32],
+        matcher: Option<&mut Box<dyn Matcher>>,
+        new_tokens: usize,
+        scratch: &'s mut Vec<f32>,
+    ) -> Result<&'s [f32], GenerateError> {
+        row.check(self.prompt, new_tokens)?;
+        let constrained = matcher.is_some();
+        if self.chain.is_empty() && !constrained && guide.is_none() {
+            return Ok(row.logits);
+        }
+        scratch.clear();
+        if let Some(guide) = guide {
+            guide.check(self.prompt, new_tokens)?;
+            let mut unconditional = Vec::new();
+            guide.logprobs(&mut unconditional);
+            row.logprobs(scratch);
+            processor::guidance(scratch, &unconditional, self.options.guidance_scale as f32);
+        } else {
+            scratch.extend_from_slice(row.logits);
+        }
+        self.apply(history, scratch, matcher)?;
+        // Without a constraint the first token stands where all are forbidden, as in transformers.
+        if constrained && greatest(scratch) == f32::NEG_INFINITY {
+            return Err(GenerateError::NothingAllowed { prompt: self.prompt, new_tokens });
+        }
+        Ok(scratch)
+    }
+
+    /// Runs all processors over a row.
+    pub(crate) fn apply(
+        &self,
+        history: &[u32],
+        scores: &mut [f32],
+        matcher: Option<&mut Box<dyn Matcher>>,
+    ) -> Result<(), GenerateError> {
+        let done = self.chain.apply_with(history, scores, matcher, &self.options.eos_token_id);
+        done.map_err(|source| GenerateError::Constraint { prompt: self.prompt, source })
+    }
+
+    /// Tells the matcher a token that was chosen; an end of sequence is none of its business.
+    pub(crate) fn accept(&self, token: u32, matcher: Option<&mut Box<dyn Matcher>>) -> Result<(), GenerateError> {
+        match matcher {
+            Some(matcher) if !self.options.eos_token_id.contains(&token) => {
+                matcher.accept(token).map_err(|source| GenerateError::Constraint { prompt: self.prompt, source })
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// A prompt that waits.
@@ -36,9 +97,33 @@ pub(crate) struct Waiting {
     pub(crate) occurrence: u64,
 }
 
-enum Search {
-    Lines(Lines),
-    Beams(Beams),
+/// What the model gave for the feeds of one prompt.
+#[derive(Clone, Copy)]
+pub(crate) struct Given<'g> {
+    /// As many rows of logits as the feeds wanted, in their order.
+    pub(crate) rows: &'g [Row<'g>],
+    /// As many hidden states, end to end.
+    pub(crate) hidden: &'g [f32],
+}
+
+/// A way of choosing the tokens of one prompt.
+pub(crate) trait Search {
+    /// What it feeds in the next step, and what it wants for it.
+    fn feeds(&self) -> Vec<(Feed<'_>, Wanted)>;
+
+    /// Takes what it wanted; true when the search is over and its sequences are free.
+    fn advance(
+        &mut self,
+        given: &Given<'_>,
+        context: &mut Context<'_, '_>,
+        model: &mut dyn StepModel,
+    ) -> Result<bool, GenerateError>;
+
+    /// Gives up its sequences.
+    fn free(&mut self, model: &mut dyn StepModel);
+
+    /// The outputs, best first, at most `count`.
+    fn into_outputs(self: Box<Self>, count: usize) -> Vec<Output>;
 }
 
 /// A prompt whose sequences take part in the steps.
@@ -47,80 +132,60 @@ pub(crate) struct Job {
     prompt: Vec<u32>,
     limits: Limits,
     chain: Chain,
-    search: Search,
-    /// Tokens every live sequence of the prompt has in its cache.
-    cached: usize,
+    search: Box<dyn Search>,
+    started: Instant,
 }
 
 impl Job {
-    pub(crate) fn start(waiting: Waiting, options: &Resolved, vocab_size: usize, model: &mut dyn StepModel) -> Self {
+    pub(crate) fn start(
+        waiting: Waiting,
+        options: &Resolved,
+        constraint: Option<&dyn Constraint>,
+        model: &mut dyn StepModel,
+    ) -> Self {
         let Waiting { index, prompt, limits, occurrence } = waiting;
         let chain = Chain::new(options, &limits);
         let sequence = model.start();
-        let search = if options.num_beams > 1 {
-            let context = Context {
-                prompt: index,
-                options,
-                limits: &limits,
-                chain: &chain,
-                stop: None,
-                vocab_size,
-                on_token: &mut None,
-            };
-            Search::Beams(Beams::new(&prompt, occurrence, sequence, &context))
-        } else {
-            let outputs = options.num_return_sequences as u64;
-            let copies = occurrence * outputs..(occurrence + 1) * outputs;
-            Search::Lines(Lines::new(&prompt, options.seed, copies, sequence))
+        let search: Box<dyn Search> = match options.search() {
+            SearchKind::Lines => {
+                let outputs = options.num_return_sequences as u64;
+                let copies = occurrence * outputs..(occurrence + 1) * outputs;
+                let guide = options.is_guided().then(|| model.start());
+                Box::new(Lines::new(&prompt, copies, sequence, guide, options, constraint))
+            }
+            SearchKind::Contrastive => Box::new(Contrastive::new(&prompt, sequence, constraint)),
+            SearchKind::Beams => Box::new(Groups::new(&prompt, occurrence, sequence, options, &limits, constraint)),
         };
-        Self { index, prompt, limits, chain, search, cached: 0 }
+        Self { index, prompt, limits, chain, search, started: Instant::now() }
     }
 
     /// What this prompt feeds in the next step.
-    pub(crate) fn feeds(&self) -> Vec<Feed<'_>> {
-        let first = self.cached == 0;
-        let live: Vec<(SequenceId, &[u32])> = match &self.search {
-            Search::Lines(lines) => lines.live(first).collect(),
-            Search::Beams(beams) => beams.live(first).collect(),
-        };
-        live.into_iter().map(|(sequence, history)| Feed { sequence, tokens: &history[self.cached..] }).collect()
+    pub(crate) fn feeds(&self) -> Vec<(Feed<'_>, Wanted)> {
+        self.search.feeds()
     }
 
-    /// Takes the logits of its feeds; true when the prompt is done and its sequences are free.
+    /// Takes what the model gave for its feeds; true when the prompt is done and its sequences are free.
     pub(crate) fn advance(
         &mut self,
-        rows: &[Row<'_>],
+        given: &Given<'_>,
         options: &Resolved,
         stop: Option<StopStrings<'_>>,
-        vocab_size: usize,
         on_token: &mut Option<OnToken<'_>>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
-        let first = self.cached == 0;
         let (limits, chain) = (&self.limits, &self.chain);
-        let mut context = Context { prompt: self.index, options, limits, chain, stop, vocab_size, on_token };
-        let done = match &mut self.search {
-            Search::Lines(lines) => lines.advance(first, rows, &mut context, model)?,
-            Search::Beams(beams) => beams.advance(first, rows, &context, model)?,
-        };
-        self.cached = if first { self.prompt.len() } else { self.cached + 1 };
-        Ok(done)
+        let late = options.max_time.is_some_and(|most| self.started.elapsed().as_secs_f64() > most);
+        let mut context = Context { prompt: self.index, options, limits, chain, stop, on_token, late };
+        self.search.advance(given, &mut context, model)
     }
 
     /// Gives up the prompt's sequences.
     pub(crate) fn abandon(&mut self, model: &mut dyn StepModel) {
-        match &mut self.search {
-            Search::Lines(lines) => lines.free(model),
-            Search::Beams(beams) => beams.free(self.cached == 0, model),
-        }
+        self.search.free(model);
     }
 
     pub(crate) fn into_completion(self, count: usize) -> Completion {
-        let outputs: Vec<Output> = match self.search {
-            Search::Lines(lines) => lines.into_outputs(self.prompt.len()),
-            Search::Beams(beams) => beams.into_outputs(count),
-        };
-        Completion { prompt: self.prompt, outputs }
+        Completion { prompt: self.prompt, outputs: self.search.into_outputs(count) }
     }
 }
 

@@ -1,138 +1,120 @@
 //! Greedy decoding and sampling: one prompt, `num_return_sequences` lines that do not influence each other.
+//!
+//! With prompt lookup a line feeds a draft of its next tokens behind the newest one, chooses after each of them as it would have
+//! done without, and goes on as long as the draft was right. So a step may yield several tokens, and they are the same ones.
+//!
+//! With classifier-free guidance each line has a second sequence, which begins with the last token of the prompt and is fed what the
+//! line is fed.
 
-use std::ops::ControlFlow;
-
+use crate::constraint::{Constraint, Matcher};
+use crate::end::{End, end_with, output};
 use crate::error::GenerateError;
-use crate::job::{Context, Row};
-use crate::output::{FinishReason, Output};
+use crate::job::{Context, Given, Row, Search};
+use crate::lookup::Lookup;
+use crate::output::Output;
 use crate::random::RandomStream;
+use crate::resolve::Resolved;
 use crate::softmax::argmax;
-use crate::step::{SequenceId, StepModel};
+use crate::step::{Feed, SequenceId, StepModel, Wanted};
+
+/// The caches of a line.
+#[derive(Clone, Copy)]
+struct Seat {
+    sequence: SequenceId,
+    /// The text without the prompt.
+    guide: Option<SequenceId>,
+}
+
+impl Seat {
+    fn sequences(self) -> impl Iterator<Item = SequenceId> {
+        std::iter::once(self.sequence).chain(self.guide)
+    }
+
+    fn fork(self, model: &mut dyn StepModel) -> Self {
+        Self { sequence: model.fork(self.sequence), guide: self.guide.map(|guide| model.fork(guide)) }
+    }
+
+    fn free(self, model: &mut dyn StepModel) {
+        self.sequences().for_each(|sequence| model.free(sequence));
+    }
+
+    /// Takes back all but the first `length` tokens of a line whose prompt has `prompt_len`.
+    fn truncate(self, length: usize, prompt_len: usize, model: &mut dyn StepModel) -> Result<(), GenerateError> {
+        let lengths = [length, length + 1 - prompt_len];
+        let mut cut = self.sequences().zip(lengths);
+        cut.try_for_each(|(sequence, length)| model.truncate(sequence, length)).map_err(GenerateError::Model)
+    }
+
+    /// Rows of `own` for each cache: the line's, and the guide's.
+    fn share<'r, 'g>(self, rows: &mut &'r [Row<'g>], own: usize) -> (&'r [Row<'g>], Option<&'r [Row<'g>]>) {
+        let mut take = || rows.split_off(..own).expect("a row for each token of a live line");
+        (take(), self.guide.map(|_| take()))
+    }
+}
 
 /// One line under way, or its end.
 struct Line {
     /// Its cache; none once it has ended.
-    sequence: Option<SequenceId>,
+    seat: Option<Seat>,
     history: Vec<u32>,
+    /// What it feeds next: the newest token and a draft of those behind it.
+    pending: Vec<u32>,
     logprobs: Vec<f32>,
     stream: RandomStream,
-    end: Option<(FinishReason, Option<u32>, Option<String>)>,
+    matcher: Option<Box<dyn Matcher>>,
+    end: Option<End>,
 }
 
-/// All lines of one prompt.
-pub(crate) struct Lines {
-    lines: Vec<Line>,
-    scratch: Vec<f32>,
-}
-
-impl Lines {
-    /// `copies` are the numbers of the prompt's random streams, one per line; all lines start from one cached sequence.
-    pub(crate) fn new(prompt: &[u32], seed: u64, copies: std::ops::Range<u64>, sequence: SequenceId) -> Self {
-        let line = |copy| Line {
-            sequence: Some(sequence),
-            history: prompt.to_vec(),
-            logprobs: Vec::new(),
-            stream: RandomStream::new(seed, prompt, copy),
-            end: None,
-        };
-        Self { lines: copies.map(line).collect(), scratch: Vec::new() }
-    }
-
-    /// The sequences to feed with what each of them holds; before the first step there is a single one.
-    pub(crate) fn live(&self, first: bool) -> impl Iterator<Item = (SequenceId, &[u32])> {
-        let live = self.lines.iter().filter_map(|line| Some((line.sequence?, line.history.as_slice())));
-        live.take(if first { 1 } else { usize::MAX })
-    }
-
-    /// Chooses a token for every live line; there is one row for all lines in the first step. True when all lines have ended.
-    pub(crate) fn advance(
+impl Line {
+    /// Chooses a token after each row, as long as the draft was right; says after how many.
+    fn follow(
         &mut self,
-        first: bool,
         rows: &[Row<'_>],
+        guides: Option<&[Row<'_>]>,
+        copy: usize,
         context: &mut Context<'_, '_>,
-        model: &mut dyn StepModel,
-    ) -> Result<bool, GenerateError> {
-        let shared = self.lines[0].sequence.filter(|_| first);
-        let mut rows = rows.iter().cycle();
-        for (copy, line) in self.lines.iter_mut().enumerate() {
-            if line.sequence.is_none() {
-                continue;
-            }
-            let row = rows.next().expect("a row per live line");
-            let token = choose(line, row, &mut self.scratch, context)?;
-            line.end = end_of(line, token, copy, context);
-            if line.end.is_some()
-                && let Some(sequence) = line.sequence.take()
-                && shared.is_none()
-            {
-                model.free(sequence);
+        scratch: &mut Vec<f32>,
+    ) -> Result<usize, GenerateError> {
+        for (i, row) in rows.iter().enumerate() {
+            let token = self.choose(row, guides.map(|guides| &guides[i]), context, scratch)?;
+            self.end = end_with(token, &mut self.history, copy, context);
+            if self.end.is_some() || self.pending.get(i + 1) != Some(&token) {
+                return Ok(i + 1);
             }
         }
-        if let Some(shared) = shared {
-            self.part(shared, model);
-        }
-        Ok(self.lines.iter().all(|line| line.end.is_some()))
+        Ok(rows.len())
     }
 
-    /// After the first step every line that goes on gets its own cache: one keeps the prompt's, the others fork it.
-    fn part(&mut self, shared: SequenceId, model: &mut dyn StepModel) {
-        let mut going_on = self.lines.iter_mut().filter(|line| line.end.is_none());
-        if going_on.next().is_none() {
-            model.free(shared);
-        }
-        for line in going_on {
-            line.sequence = Some(model.fork(shared));
-        }
-    }
-
-    pub(crate) fn free(&mut self, model: &mut dyn StepModel) {
-        let mut sequences: Vec<SequenceId> = self.lines.iter_mut().filter_map(|line| line.sequence.take()).collect();
-        sequences.sort_unstable();
-        sequences.dedup();
-        sequences.into_iter().for_each(|sequence| model.free(sequence));
-    }
-
-    pub(crate) fn into_outputs(self, prompt_len: usize) -> Vec<Output> {
-        let output = |line: Line| {
-            let (finish_reason, eos, stop_string) = line.end.unwrap_or((FinishReason::Interrupted, None, None));
-            Output {
-                tokens: line.history[prompt_len..].to_vec(),
-                eos,
-                stop_string,
-                score: line.logprobs.iter().map(|&l| f64::from(l)).sum(),
-                finish_reason,
-                token_logprobs: line.logprobs,
-            }
+    /// The best token, or one drawn from the warped distribution.
+    fn choose(
+        &mut self,
+        row: &Row<'_>,
+        guide: Option<&Row<'_>>,
+        context: &Context<'_, '_>,
+        scratch: &mut Vec<f32>,
+    ) -> Result<u32, GenerateError> {
+        let new_tokens = self.logprobs.len();
+        let scores = context.scores(row, guide, &self.history, self.matcher.as_mut(), new_tokens, scratch)?;
+        let token = if context.options.do_sample {
+            let uniform = self.stream.uniform(new_tokens as u64, 0);
+            draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
+        } else {
+            argmax(scores)
         };
-        self.lines.into_iter().map(output).collect()
+        self.logprobs.push(row.logprob(token));
+        context.accept(token as u32, self.matcher.as_mut())?;
+        Ok(token as u32)
     }
-}
 
-/// The next token of a line: the best one, or one drawn from the warped distribution.
-fn choose(
-    line: &mut Line,
-    row: &Row<'_>,
-    scratch: &mut Vec<f32>,
-    context: &Context<'_, '_>,
-) -> Result<u32, GenerateError> {
-    let new_tokens = line.logprobs.len();
-    row.check(context.prompt, new_tokens)?;
-    let scores = if context.chain.is_empty() {
-        row.logits
-    } else {
-        scratch.clear();
-        scratch.extend_from_slice(row.logits);
-        context.chain.apply(&line.history, scratch);
-        scratch
-    };
-    let token = if context.options.do_sample {
-        let uniform = line.stream.uniform(new_tokens as u64, 0);
-        draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
-    } else {
-        argmax(scores)
-    };
-    line.logprobs.push(row.logprob(token));
-    Ok(token as u32)
+    /// Looks up what may follow; the last token up to the limit is never fed, for nothing follows it.
+    fn draft(&mut self, lookup: Option<Lookup>, drafts_up_to: usize, context: &Context<'_, '_>) {
+        self.pending.clear();
+        self.pending.extend(self.history.last());
+        if let Some(lookup) = lookup {
+            let room = (context.limits.max_length - 1).min(drafts_up_to).saturating_sub(self.history.len());
+            self.pending.extend(lookup.draft(&self.history, room, &context.options.eos_token_id));
+        }
+    }
 }
 
 /// Inverts the cumulative softmax of the scores, in the order of the ids, at `uniform`; none when no token is allowed.
@@ -158,26 +140,116 @@ fn draw(scores: &[f32], uniform: f64) -> Option<usize> {
     last
 }
 
-/// Adds the token to the line, or ends the line with it; tells the listener.
-fn end_of(
-    line: &mut Line,
-    token: u32,
-    copy: usize,
-    context: &mut Context<'_, '_>,
-) -> Option<(FinishReason, Option<u32>, Option<String>)> {
-    if context.options.eos_token_id.contains(&token) {
-        return Some((FinishReason::Stop, Some(token), None));
+/// All lines of one prompt.
+pub(crate) struct Lines {
+    lines: Vec<Line>,
+    /// Before the first step all lines are the prompt, in one sequence.
+    first: bool,
+    prompt_len: usize,
+    lookup: Option<Lookup>,
+    scratch: Vec<f32>,
+}
+
+impl Lines {
+    /// `copies` are the numbers of the prompt's random streams, one per line; all lines start from one cached sequence, and one `guide`
+    /// where there is guidance.
+    pub(crate) fn new(
+        prompt: &[u32],
+        copies: std::ops::Range<u64>,
+        sequence: SequenceId,
+        guide: Option<SequenceId>,
+        options: &Resolved,
+        constraint: Option<&dyn Constraint>,
+    ) -> Self {
+        let line = |copy| Line {
+            seat: Some(Seat { sequence, guide }),
+            history: prompt.to_vec(),
+            pending: Vec::new(),
+            logprobs: Vec::new(),
+            stream: RandomStream::new(options.seed, prompt, copy),
+            matcher: constraint.map(Constraint::matcher),
+            end: None,
+        };
+        let lines = copies.map(line).collect();
+        Self { lines, first: true, prompt_len: prompt.len(), lookup: options.lookup(), scratch: Vec::new() }
     }
-    line.history.push(token);
-    let row = context.prompt * context.options.num_return_sequences + copy;
-    let flow = context.on_token.as_mut().map_or(ControlFlow::Continue(()), |listen| listen(row, token));
-    if let Some(stop) = context.stop.and_then(|stop| stop.completed_by_last(&line.history)) {
-        return Some((FinishReason::Stop, None, Some(stop.to_owned())));
+
+    /// After the first step every line that goes on gets its own cache: one keeps the prompt's, the others fork it.
+    fn part(&mut self, shared: Seat, model: &mut dyn StepModel) {
+        let mut going_on = self.lines.iter_mut().filter(|line| line.end.is_none());
+        if going_on.next().is_none() {
+            shared.free(model);
+        }
+        for line in going_on {
+            line.seat = Some(shared.fork(model));
+        }
     }
-    if line.history.len() >= context.limits.max_length {
-        return Some((FinishReason::Length, None, None));
+}
+
+impl Search for Lines {
+    fn feeds(&self) -> Vec<(Feed<'_>, Wanted)> {
+        let live = self.lines.iter().filter_map(|line| Some((line.seat?, line)));
+        if self.first {
+            let prompts = live.take(1).flat_map(|(seat, line)| {
+                let parts = [&line.history[..], &line.history[self.prompt_len - 1..]];
+                seat.sequences().zip(parts).map(|(sequence, tokens)| (Feed { sequence, tokens }, Wanted::Last))
+            });
+            prompts.collect()
+        } else {
+            let newest = live.flat_map(|(seat, line)| {
+                let wanted = if line.pending.len() > 1 { Wanted::Each } else { Wanted::Last };
+                seat.sequences().map(move |sequence| (Feed { sequence, tokens: &line.pending }, wanted))
+            });
+            newest.collect()
+        }
     }
-    flow.is_break().then_some((FinishReason::Interrupted, None, None))
+
+    fn advance(
+        &mut self,
+        given: &Given<'_>,
+        context: &mut Context<'_, '_>,
+        model: &mut dyn StepModel,
+    ) -> Result<bool, GenerateError> {
+        let shared = self.lines[0].seat.filter(|_| std::mem::take(&mut self.first));
+        let mut rest = given.rows;
+        for (copy, line) in self.lines.iter_mut().enumerate() {
+            let Some(seat) = line.seat else { continue };
+            let (rows, guides) = match shared {
+                Some(_) => seat.share(&mut &given.rows[..], 1),
+                None => seat.share(&mut rest, line.pending.len()),
+            };
+            let followed = line.follow(rows, guides, copy, context, &mut self.scratch)?;
+            if line.end.is_some() {
+                line.seat = None;
+                if shared.is_none() {
+                    seat.free(model);
+                }
+                continue;
+            }
+            if followed < rows.len() {
+                // What was drafted behind a wrong guess goes; the newest token is not fed yet.
+                seat.truncate(line.history.len() - 1, self.prompt_len, model)?;
+            }
+            line.draft(self.lookup, model.drafts_up_to(), context);
+        }
+        if let Some(shared) = shared {
+            self.part(shared, model);
+        }
+        Ok(self.lines.iter().all(|line| line.end.is_some()))
+    }
+
+    fn free(&mut self, model: &mut dyn StepModel) {
+        let seats = self.lines.iter_mut().filter_map(|line| line.seat.take());
+        let mut sequences: Vec<SequenceId> = seats.flat_map(Seat::sequences).collect();
+        sequences.sort_unstable();
+        sequences.dedup();
+        sequences.into_iter().for_each(|sequence| model.free(sequence));
+    }
+
+    fn into_outputs(self: Box<Self>, _: usize) -> Vec<Output> {
+        let output = |line: Line| output(&line.history, self.prompt_len, line.logprobs, line.end);
+        self.lines.into_iter().map(output).collect()
+    }
 }
 
 #[cfg(test)]

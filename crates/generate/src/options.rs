@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use crate::error::OptionsError;
+use crate::unlisted::{NOT_BUILT, WITHOUT_MEANING, is_not_built};
 
 /// When beam search may stop before the length limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,6 +43,9 @@ pub struct GenerationOptions {
     /// Most new tokens; wins over `max_length`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_new_tokens: Option<usize>,
+    /// No prompt is worked on for more than about this many seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_time: Option<f64>,
     /// No end-of-sequence token before this many tokens, the prompt included.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_length: Option<usize>,
@@ -78,9 +82,24 @@ pub struct GenerationOptions {
     /// Makes tokens that already occurred (in the prompt too) less likely; 1 is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repetition_penalty: Option<f64>,
+    /// Makes the tokens of the prompt more likely above 1, less likely below; 1 is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder_repetition_penalty: Option<f64>,
     /// No n-gram of this size occurs twice; 0 is off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_repeat_ngram_size: Option<usize>,
+    /// No n-gram of this size of the prompt occurs again; 0 is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encoder_no_repeat_ngram_size: Option<usize>,
+    /// Token sequences with what is added to the score of the token that completes each: `[[[10, 45], -2.0], [[64], 7.5]]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence_bias: Option<Vec<(Vec<u32>, f64)>>,
+    /// `[start, factor]`: from `start` new tokens on, an end of sequence becomes more likely by a power of `factor` each token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exponential_decay_length_penalty: Option<(usize, f64)>,
+    /// Classifier-free guidance: how far scores move away from those of a text without the prompt; 1 is off.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_scale: Option<f64>,
     /// Token sequences that must not occur.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bad_words_ids: Option<Vec<Vec<u32>>>,
@@ -105,6 +124,21 @@ pub struct GenerationOptions {
     /// Which length `length_penalty` acts on (not a parameter of transformers; its versions differ here).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beam_length: Option<BeamLength>,
+    /// Groups that the beams are divided into, each searching for itself; 1 (the default) is plain beam search.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub num_beam_groups: Option<usize>,
+    /// Taken from the score of a token for every beam of the groups before that chose it in the same step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub diversity_penalty: Option<f64>,
+    /// Above 0 with `top_k` above 1: contrastive search, and the weight of being unlike the tokens before; in [0, 1].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty_alpha: Option<f64>,
+    /// Prompt lookup: most tokens guessed from an earlier occurrence of the last ones; changes speed only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_lookup_num_tokens: Option<usize>,
+    /// Longest n-gram that prompt lookup looks for; 2 when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_matching_ngram_size: Option<usize>,
     /// Outputs per prompt.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub num_return_sequences: Option<usize>,
@@ -126,6 +160,9 @@ pub struct GenerationOptions {
     /// Texts that end a sequence; they stay in the text.
     #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "strings")]
     pub stop_strings: Option<Vec<String>>,
+    /// Parameters of transformers that were given and whose values change nothing here ([`GenerationOptions::from_table`] notes them).
+    #[serde(skip)]
+    pub without_meaning: Vec<&'static str>,
 }
 
 /// Hands the names of all fields to a macro, so that no list of them can be forgotten when one is added.
@@ -134,6 +171,7 @@ macro_rules! with_every_parameter {
         $macro!(
             max_length,
             max_new_tokens,
+            max_time,
             min_length,
             min_new_tokens,
             num_beams,
@@ -146,7 +184,12 @@ macro_rules! with_every_parameter {
             epsilon_cutoff,
             eta_cutoff,
             repetition_penalty,
+            encoder_repetition_penalty,
             no_repeat_ngram_size,
+            encoder_no_repeat_ngram_size,
+            sequence_bias,
+            exponential_decay_length_penalty,
+            guidance_scale,
             bad_words_ids,
             suppress_tokens,
             begin_suppress_tokens,
@@ -155,6 +198,11 @@ macro_rules! with_every_parameter {
             length_penalty,
             early_stopping,
             beam_length,
+            num_beam_groups,
+            diversity_penalty,
+            penalty_alpha,
+            prompt_lookup_num_tokens,
+            max_matching_ngram_size,
             num_return_sequences,
             eos_token_id,
             pad_token_id,
@@ -171,25 +219,7 @@ macro_rules! names {
 }
 
 /// Every parameter name that [`GenerationOptions`] reads.
-pub const PARAMETERS: [&str; 30] = with_every_parameter!(names);
-
-/// Parameters of transformers that change the output and are not built yet, with the value that switches each off.
-const NOT_YET: [(&str, f64); 14] = [
-    ("num_beam_groups", 1.0),
-    ("diversity_penalty", 0.0),
-    ("penalty_alpha", 0.0),
-    ("prompt_lookup_num_tokens", 0.0),
-    ("guidance_scale", 1.0),
-    ("encoder_repetition_penalty", 1.0),
-    ("encoder_no_repeat_ngram_size", 0.0),
-    ("exponential_decay_length_penalty", 0.0),
-    ("sequence_bias", 0.0),
-    ("force_words_ids", 0.0),
-    ("constraints", 0.0),
-    ("dola_layers", 0.0),
-    ("watermarking_config", 0.0),
-    ("max_time", 0.0),
-];
+pub const PARAMETERS: [&str; 41] = with_every_parameter!(names);
 
 impl GenerationOptions {
     /// Reads the text of a `generation_config.json`: parameters that are not about decoding are ignored.
@@ -201,7 +231,7 @@ impl GenerationOptions {
         let Value::Object(mut table) = value else {
             return Err(OptionsError::NotJson { reason: "it is not an object".into() });
         };
-        table.retain(|key, value| (PARAMETERS.contains(&key.as_str()) || is_not_yet(key)) && !value.is_null());
+        table.retain(|key, value| (PARAMETERS.contains(&key.as_str()) || is_not_built(key)) && !value.is_null());
         read(&table)
     }
 
@@ -210,16 +240,24 @@ impl GenerationOptions {
     /// # Errors
     /// An unknown key, a value of a wrong type, a decoding method that is not supported yet.
     pub fn from_table(table: &Map<String, Value>) -> Result<Self, OptionsError> {
-        for key in table.keys() {
-            if !PARAMETERS.contains(&key.as_str()) && !is_not_yet(key) {
+        let idle = |key: &str| WITHOUT_MEANING.iter().find(|(name, ..)| *name == key);
+        let (mut without_meaning, mut known) = (Vec::new(), Map::new());
+        for (key, value) in table {
+            if let Some(&(name, default, _)) = idle(key) {
+                let default: Value = serde_json::from_str(default).expect("defaults are written as JSON");
+                without_meaning.extend((!value.is_null() && *value != default).then_some(name));
+                continue;
+            }
+            if !PARAMETERS.contains(&key.as_str()) && !is_not_built(key) {
                 let nearest = PARAMETERS.iter().min_by_key(|name| strsim::damerau_levenshtein(name, key));
                 return Err(OptionsError::UnknownParameter {
                     name: key.clone(),
                     nearest: nearest.copied().unwrap_or_default(),
                 });
             }
+            known.insert(key.clone(), value.clone());
         }
-        read(table)
+        Ok(Self { without_meaning, ..read(&known)? })
     }
 
     /// What was given, field by field: `user` over `generation_config` over `defaults`.
@@ -235,7 +273,10 @@ impl GenerationOptions {
         }
         macro_rules! overlay {
             ($($name:ident),*) => {
-                Self { $($name: [user, generation_config, &defaults].into_iter().find_map(|o| o.$name.clone())),* }
+                Self {
+                    $($name: [user, generation_config, &defaults].into_iter().find_map(|o| o.$name.clone()),)*
+                    without_meaning: user.without_meaning.clone(),
+                }
             };
         }
         with_every_parameter!(overlay)
@@ -251,15 +292,11 @@ impl GenerationOptions {
     }
 }
 
-fn is_not_yet(key: &str) -> bool {
-    NOT_YET.iter().any(|&(name, _)| name == key)
-}
-
 /// Reads one key at a time, so that an error names the parameter.
 fn read(table: &Map<String, Value>) -> Result<GenerationOptions, OptionsError> {
     for (key, value) in table {
-        if let Some(&(name, off)) = NOT_YET.iter().find(|&&(name, _)| name == key) {
-            if value.is_null() || value.as_f64() == Some(off) {
+        if let Some(&name) = NOT_BUILT.iter().find(|name| *name == key) {
+            if value.is_null() || *value == Value::Bool(false) {
                 continue;
             }
             return Err(OptionsError::NotSupportedYet { name, value: value.to_string() });
@@ -271,7 +308,7 @@ fn read(table: &Map<String, Value>) -> Result<GenerationOptions, OptionsError> {
             reason: e.to_string(),
         })?;
     }
-    let known = table.iter().filter(|(key, _)| !is_not_yet(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let known = table.iter().filter(|(key, _)| !is_not_built(key)).map(|(k, v)| (k.clone(), v.clone())).collect();
     Ok(serde_json::from_value(Value::Object(known)).expect("every key was read once already"))
 }
 

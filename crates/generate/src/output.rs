@@ -15,7 +15,7 @@ pub enum FinishReason {
     Stop,
     /// The length limit.
     Length,
-    /// The caller asked to stop.
+    /// The caller asked to stop, or `max_time` was over.
     Interrupted,
 }
 

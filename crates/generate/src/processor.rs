@@ -1,16 +1,67 @@
-//! Processors that look at the history: each changes one row of scores `[V]` in place, minus infinity forbids a token.
+//! Processors that look at the history, or at other beams: each changes one row of scores `[V]` in place, minus infinity forbids a token.
 //!
 //! Semantics are those of the class of the same name in transformers 4.46.3 (`generation/logits_process.py`). Greedy and sampling
 //! hand in raw logits, beam search log-probabilities. Histories hold the prompt and the new tokens so far; ids outside the
 //! vocabulary are passed over.
 
-const FORBIDDEN: f32 = f32::NEG_INFINITY;
+pub(crate) const FORBIDDEN: f32 = f32::NEG_INFINITY;
 
 fn forbid(scores: &mut [f32], tokens: impl IntoIterator<Item = u32>) {
     for token in tokens {
         if let Some(score) = scores.get_mut(token as usize) {
             *score = FORBIDDEN;
         }
+    }
+}
+
+/// Lowers each token by `penalty` for every beam of the groups before that chose it in this step (diverse beam search, arXiv 1610.02424).
+pub fn hamming_diversity(scores: &mut [f32], taken: &[u32], penalty: f32) {
+    let mut tokens = taken.to_vec();
+    tokens.sort_unstable();
+    for equal in tokens.chunk_by(|a, b| a == b) {
+        if let Some(score) = scores.get_mut(equal[0] as usize) {
+            *score -= penalty * equal.len() as f32;
+        }
+    }
+}
+
+/// Adds to the last token of each sequence whose other tokens end the history; what concerns one token is added up first. A sequence longer
+/// than the whole history does not count yet.
+pub fn sequence_bias(scores: &mut [f32], history: &[u32], biases: &[(Vec<u32>, f64)]) {
+    let mut sums: Vec<(u32, f32)> = Vec::new();
+    for (sequence, bias) in biases {
+        if let Some((&last, prefix)) = sequence.split_last()
+            && (prefix.is_empty() || (sequence.len() <= history.len() && history.ends_with(prefix)))
+        {
+            match sums.iter_mut().find(|(token, _)| *token == last) {
+                Some((_, sum)) => *sum += *bias as f32,
+                None => sums.push((last, *bias as f32)),
+            }
+        }
+    }
+    for (token, sum) in sums {
+        if let Some(score) = scores.get_mut(token as usize) {
+            *score += sum;
+        }
+    }
+}
+
+/// Raises the end-of-sequence tokens by `|s| (factor^n - 1)`, n being the tokens of the history beyond `start` (prompt counted). A forbidden
+/// one stays forbidden; the reference makes it not a number.
+pub fn exponential_decay(scores: &mut [f32], history: &[u32], start: usize, factor: f64, eos: &[u32]) {
+    let Some(beyond) = history.len().checked_sub(start).filter(|&n| n > 0) else { return };
+    let by = (factor.powi(i32::try_from(beyond).unwrap_or(i32::MAX)) - 1.0) as f32;
+    for &token in eos {
+        if let Some(score) = scores.get_mut(token as usize).filter(|score| **score > FORBIDDEN) {
+            *score += score.abs() * by;
+        }
+    }
+}
+
+/// Classifier-free guidance (arXiv 2306.17806): `w (s - u) + u`, both of them log-probabilities; `u` belongs to a text without the prompt.
+pub fn guidance(scores: &mut [f32], unconditional: &[f32], weight: f32) {
+    for (score, &other) in scores.iter_mut().zip(unconditional) {
+        *score = weight * (*score - other) + other;
     }
 }
 
@@ -28,11 +79,16 @@ pub fn repetition_penalty(scores: &mut [f32], history: &[u32], penalty: f32) {
 
 /// Forbids every token that would complete an n-gram that already stands in the history; `size` 1 forbids all that occurred.
 pub fn no_repeat_ngram(scores: &mut [f32], history: &[u32], size: usize) {
+    no_repeat_ngram_of(scores, history, history, size);
+}
+
+/// The same for n-grams that stand in `text`, such as the prompt.
+pub fn no_repeat_ngram_of(scores: &mut [f32], history: &[u32], text: &[u32], size: usize) {
     if history.len() + 1 < size {
         return;
     }
     let prefix = &history[history.len() + 1 - size..];
-    let again = history.windows(size).filter(|ngram| ngram[..size - 1] == *prefix);
+    let again = text.windows(size).filter(|ngram| ngram[..size - 1] == *prefix);
     forbid(scores, again.map(|ngram| ngram[size - 1]));
 }
 
@@ -84,6 +140,13 @@ mod tests {
     const OFF: f32 = FORBIDDEN;
 
     #[test]
+    fn a_token_of_other_groups_is_lowered_once_for_each_beam_that_chose_it() {
+        let mut scores = [1.0, 2.0, 3.0];
+        hamming_diversity(&mut scores, &[2, 0, 2, 9], 0.5);
+        assert_eq!(scores, [0.5, 2.0, 2.0]);
+    }
+
+    #[test]
     fn a_repeated_token_is_penalised_once_by_the_sign_of_its_score() {
         let mut scores = [2.0, -2.0, 1.0, 0.5];
         repetition_penalty(&mut scores, &[0, 1, 0, 0, 9], 2.0);
@@ -95,6 +158,42 @@ mod tests {
         let mut scores = [0.0; 4];
         no_repeat_ngram(&mut scores, &[1, 2, 1, 3, 1], 2);
         assert_eq!(scores, [0.0, 0.0, OFF, OFF]);
+    }
+
+    #[test]
+    fn a_bigram_of_the_prompt_is_not_completed_again_and_others_are() {
+        let mut scores = [0.0; 4];
+        no_repeat_ngram_of(&mut scores, &[1, 2, 1, 3, 1], &[1, 2], 2);
+        assert_eq!(scores, [0.0, 0.0, OFF, 0.0]);
+        no_repeat_ngram_of(&mut scores, &[1], &[1], 3);
+        assert_eq!(scores, [0.0, 0.0, OFF, 0.0]);
+    }
+
+    #[test]
+    fn a_bias_counts_where_its_sequence_would_be_completed() {
+        let biases = [(vec![0], 1.0), (vec![1, 2], -2.0), (vec![3, 2], 5.0), (vec![1, 0], 0.5), (vec![3, 1, 3], 9.0)];
+        let mut scores = [0.0; 4];
+        sequence_bias(&mut scores, &[2, 1], &biases);
+        assert_eq!(scores, [1.5, 0.0, -2.0, 0.0]);
+        let mut scores = [0.0; 4];
+        sequence_bias(&mut scores, &[1], &biases);
+        assert_eq!(scores, [1.0, 0.0, 0.0, 0.0], "a sequence longer than the history does not count yet");
+    }
+
+    #[test]
+    fn an_end_becomes_more_likely_from_a_place_on_unless_it_is_forbidden() {
+        let mut scores = [-1.0, 2.0, OFF, -4.0];
+        exponential_decay(&mut scores, &[7, 7], 2, 2.0, &[0, 1, 2]);
+        assert_eq!(scores, [-1.0, 2.0, OFF, -4.0]);
+        exponential_decay(&mut scores, &[7, 7, 7, 7], 2, 2.0, &[0, 1, 2, 9]);
+        assert_eq!(scores, [2.0, 8.0, OFF, -4.0]);
+    }
+
+    #[test]
+    fn guidance_moves_away_from_the_text_without_the_prompt() {
+        let mut scores = [-1.0, -2.0];
+        guidance(&mut scores, &[-2.0, -2.0], 1.5);
+        assert_eq!(scores, [-0.5, -2.0]);
     }
 
     #[test]

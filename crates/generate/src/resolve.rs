@@ -1,6 +1,7 @@
 //! From options to what decoding uses: every default filled in, every value checked.
 
 use crate::error::OptionsError;
+use crate::lookup::Lookup;
 use crate::options::{BeamLength, EarlyStopping, GenerationOptions};
 
 /// Total length when nothing limits it (transformers' own default, prompt included).
@@ -8,6 +9,9 @@ pub const DEFAULT_MAX_LENGTH: usize = 20;
 
 /// Seed of the draws when none is given.
 pub const DEFAULT_SEED: u64 = 42;
+
+/// Longest n-gram that prompt lookup looks for when nothing else is given.
+const DEFAULT_NGRAM: usize = 2;
 
 /// Checked generation parameters with every default written out.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +21,8 @@ pub struct Resolved {
     pub max_length: usize,
     /// Most new tokens.
     pub max_new_tokens: Option<usize>,
+    /// Seconds after which a prompt is left as it is.
+    pub max_time: Option<f64>,
     /// Shortest sequence, prompt included; counts only without `min_new_tokens`.
     pub min_length: usize,
     /// Fewest new tokens.
@@ -43,8 +49,18 @@ pub struct Resolved {
     pub eta_cutoff: f64,
     /// Penalty of tokens that occurred; 1 is off.
     pub repetition_penalty: f64,
+    /// Reward of the prompt's tokens; 1 is off.
+    pub encoder_repetition_penalty: f64,
     /// Size of n-grams that must not repeat; 0 is off.
     pub no_repeat_ngram_size: usize,
+    /// Size of n-grams of the prompt that must not occur again; 0 is off.
+    pub encoder_no_repeat_ngram_size: usize,
+    /// Sequences, each once, with what is added to the score of their last token.
+    pub sequence_bias: Vec<(Vec<u32>, f64)>,
+    /// New tokens from which on an end becomes more likely, and by which factor.
+    pub exponential_decay_length_penalty: Option<(usize, f64)>,
+    /// Weight of the scores against those of a text without the prompt; 1 is off.
+    pub guidance_scale: f64,
     /// Forbidden token sequences, those that are just an end-of-sequence token left out.
     pub bad_words_ids: Vec<Vec<u32>>,
     /// Forbidden tokens.
@@ -61,6 +77,16 @@ pub struct Resolved {
     pub early_stopping: EarlyStopping,
     /// Which length `length_penalty` acts on.
     pub beam_length: BeamLength,
+    /// Groups of beams; 1 is plain beam search.
+    pub num_beam_groups: usize,
+    /// Cost of a token for each beam of the groups before that chose it; 0 is off.
+    pub diversity_penalty: f64,
+    /// Weight of being unlike the tokens before; 0 is off.
+    pub penalty_alpha: f64,
+    /// Most tokens of a draft of prompt lookup; 0 is off.
+    pub prompt_lookup_num_tokens: usize,
+    /// Longest n-gram looked up.
+    pub max_matching_ngram_size: usize,
     /// Tokens that end a sequence; may be empty.
     pub eos_token_id: Vec<u32>,
     /// Fills up shorter rows; the first end-of-sequence token when not given.
@@ -73,6 +99,26 @@ pub struct Resolved {
     pub seed: u64,
     /// Texts that end a sequence.
     pub stop_strings: Vec<String>,
+}
+
+/// The kinds of search there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SearchKind {
+    /// Greedy or drawing, with or without drafts.
+    Lines,
+    Contrastive,
+    /// One group of beams or several.
+    Beams,
+}
+
+impl SearchKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Lines => "greedy decoding",
+            Self::Contrastive => "contrastive search",
+            Self::Beams => "beam search",
+        }
+    }
 }
 
 /// The length limits of one prompt, in tokens with the prompt counted.
@@ -96,6 +142,7 @@ impl GenerationOptions {
         let resolved = Resolved {
             max_length: self.max_length.unwrap_or(DEFAULT_MAX_LENGTH),
             max_new_tokens: self.max_new_tokens,
+            max_time: self.max_time,
             min_length: self.min_length.unwrap_or(0),
             min_new_tokens: self.min_new_tokens,
             num_beams: self.num_beams.unwrap_or(1),
@@ -109,7 +156,12 @@ impl GenerationOptions {
             epsilon_cutoff: self.epsilon_cutoff.unwrap_or(0.0),
             eta_cutoff: self.eta_cutoff.unwrap_or(0.0),
             repetition_penalty: self.repetition_penalty.unwrap_or(1.0),
+            encoder_repetition_penalty: self.encoder_repetition_penalty.unwrap_or(1.0),
             no_repeat_ngram_size: self.no_repeat_ngram_size.unwrap_or(0),
+            encoder_no_repeat_ngram_size: self.encoder_no_repeat_ngram_size.unwrap_or(0),
+            sequence_bias: biases(self.sequence_bias.as_deref().unwrap_or_default())?,
+            exponential_decay_length_penalty: self.exponential_decay_length_penalty,
+            guidance_scale: self.guidance_scale.unwrap_or(1.0),
             bad_words_ids: words(self.bad_words_ids.as_deref(), &eos_token_id)?,
             suppress_tokens: self.suppress_tokens.clone().unwrap_or_default(),
             begin_suppress_tokens: self.begin_suppress_tokens.clone().unwrap_or_default(),
@@ -118,6 +170,11 @@ impl GenerationOptions {
             length_penalty: self.length_penalty.unwrap_or(1.0),
             early_stopping: self.early_stopping.unwrap_or_default(),
             beam_length: self.beam_length.unwrap_or_default(),
+            num_beam_groups: self.num_beam_groups.unwrap_or(1),
+            diversity_penalty: self.diversity_penalty.unwrap_or(0.0),
+            penalty_alpha: self.penalty_alpha.unwrap_or(0.0),
+            prompt_lookup_num_tokens: self.prompt_lookup_num_tokens.unwrap_or(0),
+            max_matching_ngram_size: self.max_matching_ngram_size.unwrap_or(DEFAULT_NGRAM),
             pad_token_id: self.pad_token_id.or(eos_token_id.first().copied()),
             eos_token_id,
             bos_token_id: self.bos_token_id,
@@ -125,8 +182,7 @@ impl GenerationOptions {
             seed: self.seed.unwrap_or(DEFAULT_SEED),
             stop_strings: self.stop_strings.clone().unwrap_or_default(),
         };
-        resolved.check_ranges()?;
-        resolved.check_outputs()?;
+        resolved.check()?;
         Ok(resolved)
     }
 }
@@ -144,97 +200,68 @@ fn words(given: Option<&[Vec<u32>]>, eos: &[u32]) -> Result<Vec<Vec<u32>>, Optio
     Ok(given.iter().filter(|word| !(word.len() == 1 && eos.contains(&word[0]))).cloned().collect())
 }
 
+/// Sequences with their biases; of equal ones the last counts, as in a Python dict.
+fn biases(given: &[(Vec<u32>, f64)]) -> Result<Vec<(Vec<u32>, f64)>, OptionsError> {
+    if given.iter().any(|(sequence, bias)| sequence.is_empty() || !bias.is_finite()) {
+        return Err(OptionsError::OutOfRange {
+            name: "sequence_bias",
+            value: format!("{given:?}"),
+            rule: "each entry needs at least one token and a finite number (to forbid a sequence there is bad_words_ids)",
+        });
+    }
+    let mut biases: Vec<(Vec<u32>, f64)> = Vec::with_capacity(given.len());
+    for (sequence, bias) in given {
+        match biases.iter_mut().find(|(before, _)| before == sequence) {
+            Some((_, before)) => *before = *bias,
+            None => biases.push((sequence.clone(), *bias)),
+        }
+    }
+    Ok(biases)
+}
+
 impl Resolved {
-    fn check_ranges(&self) -> Result<(), OptionsError> {
-        const ABOVE_ZERO: &str =
-            "it must be a number above 0 (for the most probable token every time, leave do_sample and temperature out)";
-        const UNIT: &str = "it must be above 0 and at most 1 (1 switches it off)";
-        const CUTOFF: &str = "it must be at least 0 and below 1 (0 switches it off)";
-        const AT_LEAST_ONE: &str = "it must be at least 1";
-        let min_p = self.min_p.unwrap_or(0.0);
-        let positive = |x: f64| x > 0.0 && x.is_finite();
-        let unit = |x: f64| x > 0.0 && x <= 1.0;
-        let checks: [(bool, &'static str, String, &'static str); 12] = [
-            (positive(self.temperature), "temperature", self.temperature.to_string(), ABOVE_ZERO),
-            (unit(self.top_p), "top_p", self.top_p.to_string(), UNIT),
-            ((0.0..=1.0).contains(&min_p), "min_p", min_p.to_string(), "it must be between 0 and 1"),
-            (unit(self.typical_p), "typical_p", self.typical_p.to_string(), UNIT),
-            ((0.0..1.0).contains(&self.epsilon_cutoff), "epsilon_cutoff", self.epsilon_cutoff.to_string(), CUTOFF),
-            ((0.0..1.0).contains(&self.eta_cutoff), "eta_cutoff", self.eta_cutoff.to_string(), CUTOFF),
-            (
-                positive(self.repetition_penalty),
-                "repetition_penalty",
-                self.repetition_penalty.to_string(),
-                "it must be a number above 0 (1 switches it off)",
-            ),
-            (
-                self.length_penalty.is_finite(),
-                "length_penalty",
-                self.length_penalty.to_string(),
-                "it must be a finite number",
-            ),
-            (
-                self.num_beams > 0,
-                "num_beams",
-                self.num_beams.to_string(),
-                "it must be at least 1 (1 is greedy or sampling)",
-            ),
-            (
-                self.num_return_sequences > 0,
-                "num_return_sequences",
-                self.num_return_sequences.to_string(),
-                AT_LEAST_ONE,
-            ),
-            (self.max_new_tokens != Some(0), "max_new_tokens", "0".into(), AT_LEAST_ONE),
-            (
-                self.stop_strings.iter().all(|s| !s.is_empty()),
-                "stop_strings",
-                "\"\"".into(),
-                "an empty text would stop at once; remove it",
-            ),
-        ];
-        match checks.into_iter().find(|(good, ..)| !good) {
-            Some((_, name, value, rule)) => Err(OptionsError::OutOfRange { name, value, rule }),
-            None => Ok(()),
+    /// How tokens are chosen (`get_generation_mode` of transformers).
+    #[must_use]
+    pub(crate) fn search(&self) -> SearchKind {
+        if self.num_beams > 1 {
+            SearchKind::Beams
+        } else if !self.do_sample && self.penalty_alpha > 0.0 && self.top_k > 1 {
+            SearchKind::Contrastive
+        } else {
+            SearchKind::Lines
         }
     }
 
-    fn check_outputs(&self) -> Result<(), OptionsError> {
-        let (num_return_sequences, num_beams) = (self.num_return_sequences, self.num_beams);
-        if num_beams > 1 && num_return_sequences > num_beams {
-            return Err(OptionsError::MoreOutputsThanBeams { num_return_sequences, num_beams });
-        }
-        if num_beams == 1 && !self.do_sample && num_return_sequences > 1 {
-            return Err(OptionsError::GreedyHasOneOutput { num_return_sequences });
-        }
-        Ok(())
+    /// Whether scores are held against those of a text without the prompt.
+    pub(crate) fn is_guided(&self) -> bool {
+        self.guidance_scale != 1.0
     }
 
-    /// Checks token ids and beams against V. Ids of `eos_token_id`, `suppress_tokens` and the like outside the vocabulary are harmless and pass.
-    pub(crate) fn check_vocabulary(&self, vocab_size: usize) -> Result<(), OptionsError> {
-        let forced = self.forced_eos_token_id.iter().map(|&t| ("forced_eos_token_id", t));
-        let forced = forced.chain(self.forced_bos_token_id.map(|t| ("forced_bos_token_id", t)));
-        let named = forced.chain(self.bad_words_ids.iter().flatten().map(|&t| ("bad_words_ids", t)));
-        for (name, token) in named {
-            if token as usize >= vocab_size {
-                return Err(OptionsError::TokenOutsideVocabulary { name, token, vocab_size });
-            }
-        }
-        let (num_beams, eos) = (self.num_beams, self.eos_token_id.len());
-        if num_beams > 1 && self.candidates() > num_beams * vocab_size {
-            return Err(OptionsError::VocabularyTooSmall { num_beams, eos, vocab_size });
-        }
-        Ok(())
+    /// Where drafts are looked up, if they are.
+    pub(crate) fn lookup(&self) -> Option<Lookup> {
+        let (num_tokens, max_ngram) = (self.prompt_lookup_num_tokens, self.max_matching_ngram_size);
+        (num_tokens > 0).then_some(Lookup { num_tokens, max_ngram })
     }
 
-    /// Candidates a beam step looks at: enough that all beams can go on although every end-of-sequence token is among them.
+    /// Candidates a step of a group of beams looks at: enough that all beams can go on although every end-of-sequence token is among
+    /// them.
     pub(crate) fn candidates(&self) -> usize {
-        (1 + self.eos_token_id.len()).max(2) * self.num_beams
+        (1 + self.eos_token_id.len()).max(2) * self.group_size()
     }
 
-    /// Rows one prompt takes in a step.
-    pub(crate) fn width(&self) -> usize {
-        if self.num_beams > 1 { self.num_beams } else { self.num_return_sequences }
+    /// Beams of a group.
+    pub(crate) fn group_size(&self) -> usize {
+        self.num_beams / self.num_beam_groups
+    }
+
+    /// Sequences that one prompt takes in a step.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        match self.search() {
+            SearchKind::Beams => self.num_beams,
+            SearchKind::Contrastive => self.top_k,
+            SearchKind::Lines => self.num_return_sequences * if self.is_guided() { 2 } else { 1 },
+        }
     }
 
     /// Fewest tokens a warper keeps: with beams one that is no end-of-sequence token must survive.

@@ -2,7 +2,7 @@
 
 use luthier_model::Session;
 
-use crate::step::{Feed, ModelError, SequenceId, StepModel};
+use crate::step::{Feed, ModelError, SequenceId, StepModel, Stepped, Wanted};
 
 impl StepModel for Session<'_> {
     fn vocab_size(&self) -> usize {
@@ -10,7 +10,12 @@ impl StepModel for Session<'_> {
     }
 
     fn max_positions(&self) -> usize {
-        self.model().config.max_position_embeddings
+        self.model().config.context()
+    }
+
+    /// Beyond it keys turn with the length of their text, which for a draft is that behind its last token.
+    fn drafts_up_to(&self) -> usize {
+        self.model().config.rope_turns_at().unwrap_or(usize::MAX)
     }
 
     fn start(&mut self) -> SequenceId {
@@ -26,13 +31,23 @@ impl StepModel for Session<'_> {
     }
 
     fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
-        let feeds: Vec<_> = feeds
-            .iter()
-            .map(|feed| luthier_model::Feed {
-                sequence: luthier_model::SequenceId(feed.sequence.0),
-                tokens: feed.tokens,
-            })
-            .collect();
-        Ok(Session::step(self, &feeds)?)
+        Ok(Session::step(self, &own(feeds))?)
     }
+
+    fn step_for(&mut self, feeds: &[Feed<'_>], wanted: &[Wanted]) -> Result<Stepped, ModelError> {
+        Ok(Session::step_for(self, &own(feeds), wanted)?)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<(), ModelError> {
+        Ok(Session::truncate(self, luthier_model::SequenceId(sequence.0), length)?)
+    }
+}
+
+/// The session's own feeds.
+fn own<'a>(feeds: &[Feed<'a>]) -> Vec<luthier_model::Feed<'a>> {
+    let own = |feed: &Feed<'a>| luthier_model::Feed {
+        sequence: luthier_model::SequenceId(feed.sequence.0),
+        tokens: feed.tokens,
+    };
+    feeds.iter().map(own).collect()
 }

@@ -1,12 +1,12 @@
-//! The project's decoder under every search: tokens and scores of transformers on the repository's fixtures, and on the
-//! tiny random models beside it.
+//! The project's decoder under every search: tokens and scores of transformers on the models with whole goldens. Greedy and
+//! beam search of every shape of every family are in `families.rs`.
 
 #![allow(clippy::print_stdout, reason = "says how many cases it ran")]
 
 use std::path::Path;
 
 use luthier_engine::Device;
-use luthier_fixtures::{ids, json, shared_for};
+use luthier_fixtures::{ids, json};
 use luthier_generate::{Chain, Feed, FinishReason, GenerationOptions, Generator, Resolved, StepModel, softmax};
 use luthier_model::{Model, Session};
 use serde_json::{Map, Value};
@@ -21,10 +21,6 @@ const FIXTURES: [&str; 5] = [
 
 fn golden(folder: &Path) -> Value {
     json(&folder.join("golden.json"))
-}
-
-fn rows(value: &Value) -> Vec<Vec<u32>> {
-    value.as_array().unwrap().iter().map(ids).collect()
 }
 
 fn resolve(args: &Map<String, Value>) -> Resolved {
@@ -105,43 +101,4 @@ fn warpers_on_the_decoders_own_logits_keep_what_transformers_keeps() {
     }
     println!("{checked} warped rows of the fixtures");
     assert_eq!(checked, 40);
-}
-
-#[test]
-fn the_tiny_random_models_continue_a_padded_batch_and_search_as_transformers_does() {
-    let Some(root) = shared_for("models/tiny-random", "generation of three tiny random models") else { return };
-    let (mut greedy, mut searches) = (0, 0);
-    for name in ["llama", "llama3-rope-scaled-gqa", "qwen2"] {
-        let folder = root.join(name);
-        let (model, golden) = (Model::load(&folder, &Device::cpu()).unwrap(), golden(&folder));
-        let merged = |table: Value| {
-            let user = GenerationOptions::from_table(table.as_object().unwrap()).unwrap();
-            let config = std::fs::read_to_string(folder.join("generation_config.json")).unwrap();
-            let config = GenerationOptions::from_generation_config(&config).unwrap();
-            GenerationOptions::merge(&user, &config, &GenerationOptions::default()).resolve().unwrap()
-        };
-
-        let masks = rows(&golden["attention_mask_left_pad"]);
-        let start = |row: usize| masks[row].iter().position(|&seen| seen == 1).unwrap();
-        let padded = rows(&golden["input_ids"]);
-        let prompts: Vec<Vec<u32>> = padded.iter().enumerate().map(|(i, row)| row[start(i)..].to_vec()).collect();
-        let resolved = merged(serde_json::json!({"max_new_tokens": 12}));
-        let completions = Generator::new(&resolved).generate(&mut Session::new(&model), &prompts).unwrap();
-        for (i, expected) in rows(&golden["greedy_12_left_padded"]).iter().enumerate() {
-            let mut got = completions[i].sequences(&resolved).remove(0);
-            got.resize(expected.len() - start(i), 0);
-            assert_eq!(got, expected[start(i)..], "{name}, row {i}");
-            greedy += 1;
-        }
-
-        let resolved = merged(serde_json::json!({"max_new_tokens": 10, "num_beams": 3, "num_return_sequences": 3}));
-        let completions = Generator::new(&resolved).generate(&mut Session::new(&model), &prompts[..1]).unwrap();
-        let expected = &golden["beam3_10_row0"];
-        assert_eq!(completions[0].sequences(&resolved), rows(&expected["sequences"]), "{name}");
-        for (output, score) in completions[0].outputs.iter().zip(expected["scores"].as_array().unwrap()) {
-            assert!((output.score - score.as_f64().unwrap()).abs() < 1e-4, "{name}: {} not {score}", output.score);
-        }
-        searches += 1;
-    }
-    println!("{greedy} greedy rows and {searches} beam searches of the tiny random models");
 }

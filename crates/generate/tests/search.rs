@@ -126,6 +126,7 @@ fn sampling(seed: u64) -> GenerationOptions {
 #[test]
 fn a_prompt_alone_and_among_fifteen_others_gives_the_same_tokens_in_every_search() {
     let prompts: Vec<Vec<u32>> = (0..16).map(|n| (0..1 + n % 5).map(|i| (n * 7 + i * 3) % 40).collect()).collect();
+    let greedy = GenerationOptions { do_sample: Some(false), ..sampling(5) };
     let beams = |do_sample| GenerationOptions {
         num_beams: Some(3),
         num_return_sequences: Some(2),
@@ -133,11 +134,27 @@ fn a_prompt_alone_and_among_fifteen_others_gives_the_same_tokens_in_every_search
         ..sampling(5)
     };
     let searches = [
-        GenerationOptions { do_sample: Some(false), ..sampling(5) },
+        greedy.clone(),
         sampling(5),
         GenerationOptions { num_return_sequences: Some(3), ..sampling(5) },
         beams(false),
         beams(true),
+        GenerationOptions {
+            num_beams: Some(6),
+            num_beam_groups: Some(3),
+            diversity_penalty: Some(0.7),
+            ..beams(false)
+        },
+        GenerationOptions { penalty_alpha: Some(0.6), top_k: Some(4), ..greedy.clone() },
+        GenerationOptions { prompt_lookup_num_tokens: Some(4), ..greedy.clone() },
+        GenerationOptions { prompt_lookup_num_tokens: Some(4), num_return_sequences: Some(3), ..sampling(5) },
+        GenerationOptions { guidance_scale: Some(2.0), ..greedy },
+        GenerationOptions {
+            guidance_scale: Some(0.5),
+            prompt_lookup_num_tokens: Some(4),
+            num_return_sequences: Some(3),
+            ..sampling(5)
+        },
     ];
     for options in searches {
         let resolved = resolve(options);
@@ -155,7 +172,7 @@ fn a_prompt_alone_and_among_fifteen_others_gives_the_same_tokens_in_every_search
             let together = Generator::new(&resolved).max_batch(max_batch).generate(&mut model, &prompts).unwrap();
             assert_eq!(together, alone);
             assert!(model.sequences.is_empty());
-            assert!(model.widest <= max_batch.max(resolved.num_beams.max(resolved.num_return_sequences)));
+            assert!(model.widest <= max_batch.max(resolved.width()));
         }
     }
 }
@@ -261,19 +278,35 @@ fn a_listener_hears_every_token_and_can_interrupt() {
 
 #[test]
 fn a_failing_model_is_reported_and_leaves_no_sequence_behind() {
-    for num_beams in [1, 3] {
+    let greedy = GenerationOptions { max_new_tokens: Some(9), ..Default::default() };
+    let beams = GenerationOptions { num_beams: Some(4), ..greedy.clone() };
+    let groups = GenerationOptions { num_beam_groups: Some(2), diversity_penalty: Some(0.5), ..beams.clone() };
+    let contrastive = GenerationOptions { penalty_alpha: Some(0.5), top_k: Some(3), ..greedy.clone() };
+    let guided = GenerationOptions { guidance_scale: Some(2.0), ..greedy.clone() };
+    for options in [greedy, beams, groups, contrastive, guided] {
         for fail_at in [1, 2, 4] {
             let mut model = Toy::new(1, 20);
             model.fail_at = Some(fail_at);
-            let resolved = resolve(GenerationOptions {
-                num_beams: Some(num_beams),
-                max_new_tokens: Some(9),
-                ..Default::default()
-            });
+            let resolved = resolve(options.clone());
             let error = Generator::new(&resolved).generate(&mut model, &[vec![1], vec![2, 3]]).unwrap_err();
             assert_eq!(error.to_string(), "the model failed at a decoding step: the toy broke");
             assert!(model.sequences.is_empty());
         }
+    }
+}
+
+#[test]
+fn when_time_is_up_every_search_ends_with_what_it_has() {
+    let short = GenerationOptions { max_new_tokens: Some(40), max_time: Some(1e-9), ..Default::default() };
+    let beams = GenerationOptions { num_beams: Some(4), num_return_sequences: Some(4), ..short.clone() };
+    let groups = GenerationOptions { num_beam_groups: Some(2), diversity_penalty: Some(0.5), ..beams.clone() };
+    let contrastive = GenerationOptions { penalty_alpha: Some(0.5), top_k: Some(3), ..short.clone() };
+    for options in [short.clone(), beams, groups, contrastive] {
+        for output in generate(&mut Toy::new(1, 20), &[1, 2], options.clone()) {
+            assert_eq!((output.tokens.len(), output.finish_reason), (1, FinishReason::Interrupted), "{options:?}");
+        }
+        let long = GenerationOptions { max_time: Some(1e6), ..options };
+        assert!(generate(&mut Toy::new(1, 20), &[1, 2], long).iter().all(|output| output.tokens.len() == 40));
     }
 }
 

@@ -27,10 +27,10 @@ fn the_formula_is_the_same_here_and_in_the_reference() {
     }
 }
 
-#[test]
-fn every_search_gives_the_tokens_and_scores_of_transformers() {
+/// Runs every case of a kind of search and says how many there are.
+fn compare(kind: &str) -> usize {
     let golden = golden();
-    let cases = golden["search"].as_array().unwrap();
+    let cases = golden[kind].as_array().unwrap();
     let mut wrong = Vec::new();
     for (number_of_case, case) in cases.iter().enumerate() {
         let mut model = Toy::new(number(case, "seed"), number(case, "vocab") as usize);
@@ -53,8 +53,42 @@ fn every_search_gives_the_tokens_and_scores_of_transformers() {
         }
         assert_eq!(model.sequences.len(), 0, "every sequence is freed");
     }
-    assert!(cases.len() > 300);
     assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    cases.len()
+}
+
+#[test]
+fn greedy_and_beams_give_the_tokens_and_scores_of_transformers() {
+    assert!(compare("search") > 300);
+}
+
+#[test]
+fn groups_of_beams_give_the_tokens_and_scores_of_transformers() {
+    assert!(compare("groups") > 150);
+}
+
+#[test]
+fn contrastive_search_gives_the_tokens_of_transformers() {
+    assert_eq!(compare("contrastive"), 100);
+}
+
+#[test]
+fn biases_prompt_penalties_and_decaying_lengths_give_the_tokens_and_scores_of_transformers() {
+    assert_eq!(compare("bias"), 160);
+}
+
+#[test]
+fn classifier_free_guidance_gives_the_tokens_of_transformers_with_drafts_and_without() {
+    assert_eq!(compare("guidance"), 60);
+    for case in golden()["guidance"].as_array().unwrap() {
+        let mut options = options(case);
+        let mut generate = |lookup| {
+            options.prompt_lookup_num_tokens = lookup;
+            let mut model = Toy::new(number(case, "seed"), number(case, "vocab") as usize);
+            Generator::new(&options.resolve().unwrap()).generate(&mut model, &[ids(&case["prompt"])]).unwrap()
+        };
+        assert_eq!(generate(Some(5)), generate(None), "{case}");
+    }
 }
 
 #[test]
@@ -88,7 +122,8 @@ fn processors_and_warpers_keep_what_transformers_keeps() {
 fn the_same_prompts_in_one_batch_give_the_same_rows() {
     // Cases that share vocabulary and seed do not exist; so each case's prompt runs beside four others of its own.
     let golden = golden();
-    for case in golden["search"].as_array().unwrap().iter().step_by(7) {
+    let searches = ["search", "groups", "contrastive", "bias", "guidance"].map(|kind| golden[kind].as_array().unwrap());
+    for case in searches.into_iter().flatten().step_by(7) {
         let vocab = number(case, "vocab");
         let resolved = options(case).resolve().unwrap();
         let prompt = ids(&case["prompt"]);

@@ -204,12 +204,21 @@ fn rows(what: &str, elements: usize, bytes: usize, f: impl FnMut()) {
 /// Kernels over 500 rows of Qwen2.5-0.5B. The bytes are those that an element must be read and written with.
 fn row_kernels() {
     let (n, c, f, v, chunk) = (500, 896, 4864, 151_936, 128);
-    let (x, w, mut y, mut inv) = (vec![0.5; n * c], vec![1.0; c], vec![0.0; n * c], vec![0.0; n]);
+    let (x, w, mut y) = (vec![0.5; n * c], vec![1.0; c], vec![0.0; n * c]);
     let (mut sum, mut dw) = (vec![0.0; n * c], vec![0.0; c]);
-    rows("rms_norm", n * c, 8, || rms_norm(&x, &w, 1e-5, &mut y, &mut inv));
-    rows("add_rms_norm", n * c, 16, || add_rms_norm(&x, &x, &w, 1e-5, &mut sum, &mut y, &mut inv));
-    rows("rms_norm_backward", n * c, 16, || rms_norm_backward(&x, &w, &inv, &x, &mut y, 1.0, None));
-    rows("rms_norm_backward with dw", n * c, 20, || rms_norm_backward(&x, &w, &inv, &x, &mut y, 0.0, Some(&mut dw)));
+    for kind in [NormKind::Rms, NormKind::Layer] {
+        let mut kept = vec![0.0; n * kind.statistics()];
+        rows(&format!("norm {kind:?}"), n * c, 8, || norm(kind, &x, &w, None, 1e-5, &mut y, &mut kept));
+        rows(&format!("add_norm {kind:?}"), n * c, 16, || {
+            add_norm(kind, &x, &x, &w, None, 1e-5, &mut sum, &mut y, &mut kept);
+        });
+        rows(&format!("norm_backward {kind:?}"), n * c, 16, || {
+            norm_backward(kind, &x, &w, &kept, &x, &mut y, 1.0, None);
+        });
+        rows(&format!("norm_backward {kind:?} with dw"), n * c, 20, || {
+            norm_backward(kind, &x, &w, &kept, &x, &mut y, 0.0, Some(&mut dw));
+        });
+    }
     let angles = vec![0.5; n * 64];
     rows("rope", n * c, 8, || rope(&x, &mut y, 14, 64, &angles, false));
     rows("add", n * c, 12, || add(&x, &x, &mut y));
@@ -217,16 +226,20 @@ fn row_kernels() {
     rows("column_sums", n * c, 4, || column_sums(&x, c, &mut dw));
     rows("sum_of_squares", n * c, 4, || assert!(sum_of_squares(&x) > 0.0));
     let (gate, mut h, mut h2) = (vec![0.5; n * f], vec![0.0; n * f], vec![0.0; n * f]);
-    rows("swiglu", n * f, 12, || swiglu(&gate, &gate, &mut h));
-    rows("swiglu_backward", n * f, 20, || swiglu_backward(&gate, &gate, &gate, &mut h, &mut h2));
+    for activation in [Activation::Silu, Activation::GeluTanh, Activation::Gelu] {
+        rows(&format!("gated {activation:?}"), n * f, 12, || gated(activation, &gate, &gate, &mut h));
+        rows(&format!("gated_backward {activation:?}"), n * f, 20, || {
+            gated_backward(activation, &gate, &gate, &gate, &mut h, &mut h2);
+        });
+    }
     let ids: Vec<u32> = (0..n as u32).map(|i| i * 7 % 4000).collect();
     let mut table = vec![0.0; 4096 * c];
     rows("embed", n * c, 8, || embed(&table, c, &ids, &mut y));
     rows("embed_backward", n * c, 12, || embed_backward(&ids, c, &x, &mut table));
     let (mut logits, mut nll) = (vec![0.5; chunk * v], vec![0.0; chunk]);
-    rows("cross_entropy", chunk * v, 4, || cross_entropy(&mut logits, v, &ids[..chunk], &mut nll, None));
+    rows("cross_entropy", chunk * v, 4, || cross_entropy(&mut logits, v, &ids[..chunk], &mut nll, None, None));
     rows("cross_entropy with gradient", chunk * v, 8, || {
-        cross_entropy(&mut logits, v, &ids[..chunk], &mut nll, Some(1.0));
+        cross_entropy(&mut logits, v, &ids[..chunk], &mut nll, Some(1.0), None);
     });
     let (mut p, mut m, mut s) = (vec![0.5; 1 << 24], vec![0.0; 1 << 24], vec![0.0; 1 << 24]);
     let g = vec![0.1; 1 << 24];
@@ -247,7 +260,7 @@ fn attentions() {
 }
 
 fn attention_of(heads: usize, kv_heads: usize, count: usize, len: usize) {
-    let shape = AttentionShape { heads, kv_heads, head_size: 64, scale: 0.125 };
+    let shape = AttentionShape::new(heads, kv_heads, 64);
     let (n, width, kv_width) = (count * len, heads * 64, kv_heads * 64);
     let segments: Vec<Segment> = (0..count).map(|i| Segment::causal(i * len..(i + 1) * len)).collect();
     let (q, k) = (vec![0.5; n * width], vec![0.5; n * kv_width]);
@@ -265,7 +278,7 @@ fn attention_of(heads: usize, kv_heads: usize, count: usize, len: usize) {
 
 /// One query over many keys.
 fn decoding(heads: usize, kv_heads: usize, len: usize) {
-    let shape = AttentionShape { heads, kv_heads, head_size: 64, scale: 0.125 };
+    let shape = AttentionShape::new(heads, kv_heads, 64);
     let (q, k) = (numbers(heads * 64), numbers(len * kv_heads * 64));
     let (mut out, mut lse) = (vec![0.0; heads * 64], vec![0.0; heads]);
     let one = [Segment { queries: 0..1, keys: vec![0..len] }];

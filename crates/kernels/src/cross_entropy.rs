@@ -1,7 +1,9 @@
 //! Softmax over the vocabulary: negative log-likelihood with its gradient, and log-probabilities.
 
 use crate::exp::exp;
+use crate::scratch;
 use crate::simd::{self, Vector, vectorised};
+use crate::softcap::{softcap_here, times_slope};
 use crate::threads::{self, row_chunk, rows_of};
 
 /// Elements summed in single precision before the sum moves to double.
@@ -9,30 +11,54 @@ const BLOCK: usize = 512;
 
 /// `logits: [n, V], labels: [n] -> nll: [n]`, `nll = ln(sum of e^logits) - logits[label]`.
 ///
-/// With `grad_scale = Some(s)` the logits become their own gradient, `s * (softmax - onehot)`; with `None` they stay.
-pub fn cross_entropy(logits: &mut [f32], v: usize, labels: &[u32], nll: &mut [f32], grad_scale: Option<f32>) {
+/// With `cap = Some(c)` the logits are first capped, see [`softcap`](crate::softcap()). With `grad_scale = Some(s)` the logits
+/// become the gradient of what was given, `s * (softmax - onehot)` times the slope of the cap; with `None` they stay as they
+/// are, or as they were capped.
+pub fn cross_entropy(
+    logits: &mut [f32],
+    v: usize,
+    labels: &[u32],
+    nll: &mut [f32],
+    grad_scale: Option<f32>,
+    cap: Option<f32>,
+) {
     let n = labels.len();
     assert!(v > 0 && logits.len() == n * v, "cross_entropy: {} logits for {n} rows of {v}", logits.len());
     assert_eq!(nll.len(), n, "cross_entropy: length of nll");
+    assert!(cap.is_none_or(|cap| cap > 0.0), "cross_entropy: a cap of {cap:?}");
     if let Some(label) = labels.iter().find(|&&label| label as usize >= v) {
         panic!("cross_entropy: label {label} of a vocabulary of {v}");
     }
     threads::rows(n, row_chunk(4 * v), (rows_of(logits, v), rows_of(nll, 1)), |r, (logits, nll)| {
         for ((row, &label), nll) in logits.data.chunks_exact_mut(v).zip(&labels[r]).zip(nll.data) {
             let label = label as usize;
-            let at_label = f64::from(row[label]);
-            let max = max_of(row);
-            match grad_scale {
-                None => *nll = (f64::from(max) + sum_exp(row, max).ln() - at_label) as f32,
-                Some(s) => {
-                    let sum = exp_in_place(row, max);
-                    *nll = (f64::from(max) + sum.ln() - at_label) as f32;
-                    crate::elementwise::scale_here(row, (f64::from(s) / sum) as f32);
-                    row[label] -= s;
-                }
+            if let Some(cap) = cap {
+                softcap_here(row, cap);
             }
+            *nll = match (grad_scale, cap) {
+                (None, _) => {
+                    let max = max_of(row);
+                    (f64::from(max) + sum_exp(row, max).ln() - f64::from(row[label])) as f32
+                }
+                (Some(s), None) => to_gradient(row, label, s),
+                (Some(s), Some(cap)) => scratch::with(v, |capped| {
+                    capped.copy_from_slice(row);
+                    let nll = to_gradient(row, label, s);
+                    times_slope(row, capped, cap);
+                    nll
+                }),
+            };
         }
     });
+}
+
+/// Turns a row into its gradient; returns its loss.
+fn to_gradient(row: &mut [f32], label: usize, s: f32) -> f32 {
+    let (max, at_label) = (max_of(row), f64::from(row[label]));
+    let sum = exp_in_place(row, max);
+    crate::elementwise::scale_here(row, (f64::from(s) / sum) as f32);
+    row[label] -= s;
+    (f64::from(max) + sum.ln() - at_label) as f32
 }
 
 /// `out = logits - ln(sum of e^logits)` on every row of `v`.

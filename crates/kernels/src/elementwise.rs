@@ -26,6 +26,12 @@ pub fn scale(x: &mut [f32], s: f32) {
     threads::rows(x.len(), GRAIN, rows_of(x, 1), |_, x| scale_here(x.data, s));
 }
 
+/// `y = s * x`.
+pub fn scaled(x: &[f32], s: f32, y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "scaled: lengths");
+    threads::rows(x.len(), GRAIN, rows_of(y, 1), |r, y| scaled_here(&x[r], s, y.data));
+}
+
 /// `acc += s * x`.
 pub fn axpy(s: f32, x: &[f32], acc: &mut [f32]) {
     assert_eq!(acc.len(), x.len(), "axpy: lengths");
@@ -80,7 +86,13 @@ vectorised! {
         }
     }
 
-    fn axpy_here(s: f32, x: &[f32], acc: &mut [f32]) {
+    pub(crate) fn scaled_here(x: &[f32], s: f32, y: &mut [f32]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y = s * x;
+        }
+    }
+
+    pub(crate) fn axpy_here(s: f32, x: &[f32], acc: &mut [f32]) {
         for (a, x) in acc.iter_mut().zip(x) {
             *a = s.mul_add(*x, *a);
         }
@@ -92,6 +104,10 @@ vectorised! {
                 *x += b;
             }
         }
+    }
+
+    pub(crate) fn inner(a: &[f32], b: &[f32]) -> f32 {
+        dot::<V>(a, b)
     }
 
     fn sum_of_squares_here(x: &[f32]) -> f64 {

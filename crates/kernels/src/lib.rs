@@ -17,6 +17,7 @@
 
 mod simd;
 
+pub mod activation;
 pub mod adamw;
 pub mod adamw_8bit;
 pub mod arena;
@@ -27,25 +28,30 @@ pub mod dynamic_map;
 pub mod elementwise;
 pub mod embed;
 pub mod exp;
+pub mod experts;
 mod few_rows;
 pub mod matmul;
 pub mod norm;
 pub mod packed;
 pub mod rope;
 pub mod scratch;
-pub mod swiglu;
+pub mod softcap;
+pub mod split;
 pub mod threads;
 
+pub use activation::{Activation, activate, activate_backward, gated, gated_backward};
 pub use adamw::{AdamW, adamw};
 pub use adamw_8bit::adamw_8bit;
 pub use attention::{AttentionShape, Segment, attention, attention_backward};
 pub use cross_entropy::{cross_entropy, log_softmax};
 pub use dropout::dropout;
-pub use elementwise::{add, add_assign, add_bias, axpy, column_sums, scale, sum_of_squares};
+pub use elementwise::{add, add_assign, add_bias, axpy, column_sums, scale, scaled, sum_of_squares};
 pub use embed::{embed, embed_backward, gather_rows, scatter_add_rows};
+pub use experts::{Router, Source, mix, mix_backward_part, mix_backward_weights, route, route_backward};
 pub use matmul::{MatMul, matmul, matmul_on_this_thread};
-pub use norm::{add_rms_norm, rms_norm, rms_norm_backward};
+pub use norm::{NormKind, add_norm, norm, norm_backward};
 pub use packed::{PackedView, Packing};
 pub use rope::rope;
 pub use simd::instruction_set;
-pub use swiglu::{swiglu, swiglu_backward};
+pub use softcap::softcap;
+pub use split::{Columns, put_columns, take_columns};

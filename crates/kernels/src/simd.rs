@@ -276,20 +276,6 @@ pub(crate) fn dot<V: Vector>(a: &[f32], b: &[f32]) -> f32 {
     sum_lanes(acc[0].add(acc[1]).add(acc[2].add(acc[3])))
 }
 
-/// Sum of the products of three.
-#[inline(always)]
-pub(crate) fn dot3<V: Vector>(a: &[f32], b: &[f32], c: &[f32]) -> f32 {
-    let mut acc = [V::splat(0.0); 2];
-    let ((a_blocks, a_rest), (b_blocks, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    let (c_blocks, c_rest) = c.as_chunks::<LANES>();
-    for (i, ((a, b), c)) in a_blocks.iter().zip(b_blocks).zip(c_blocks).enumerate() {
-        acc[i % 2] = V::load(a).mul(V::load(b)).mul_add(V::load(c), acc[i % 2]);
-    }
-    let rest = load_part::<V>(a_rest, 0.0).mul(load_part(b_rest, 0.0));
-    acc[0] = rest.mul_add(load_part(c_rest, 0.0), acc[0]);
-    sum_lanes(acc[0].add(acc[1]))
-}
-
 /// Sum of the elements.
 #[inline(always)]
 pub(crate) fn sum<V: Vector>(x: &[f32]) -> f32 {

@@ -3,12 +3,13 @@
 
 mod support;
 
-use luthier_kernels::attention::plain;
+use luthier_kernels::attention::{alibi_slope, plain};
 use luthier_kernels::{AttentionShape, Segment, attention, attention_backward};
 use support::{Random, assert_close, bits, differences, double, same_for_any_threads};
 
 fn shape(heads: usize, kv_heads: usize, head_size: usize) -> AttentionShape {
-    AttentionShape { heads, kv_heads, head_size, scale: 2.0 / (head_size as f32).sqrt() }
+    let shape = AttentionShape::new(heads, kv_heads, head_size);
+    AttentionShape { scale: 2.0 * shape.scale, ..shape }
 }
 
 /// q, k, v and dout for `n` query rows and `m` key rows.
@@ -112,6 +113,102 @@ fn the_gradients_of_attention_equal_differences() {
         .assert_gradients("a cache");
 }
 
+/// A window, a cap, a bias by distance, and all of them.
+fn variants(plain: AttentionShape, window: usize) -> [AttentionShape; 4] {
+    [
+        AttentionShape { window: Some(window), ..plain },
+        AttentionShape { softcap: Some(1.5), ..plain },
+        AttentionShape { alibi: true, ..plain },
+        AttentionShape { window: Some(window), softcap: Some(0.8), alibi: true, ..plain },
+    ]
+}
+
+#[test]
+fn windows_caps_and_biases_equal_the_plain_ones() {
+    for window in [1, 3, 64, 65, 100, 1000] {
+        for (heads, kv_heads, d) in [(1, 1, 1), (3, 1, 5), (6, 3, 64)] {
+            for s in variants(shape(heads, kv_heads, d), window) {
+                Case::new(s, 17, 17, shared_prefix()).assert_forward(&format!("{s:?}"));
+                let long = vec![Segment::causal(0..230), Segment::causal(230..231), Segment::causal(231..300)];
+                Case::new(s, 300, 300, long).assert_forward(&format!("{s:?}"));
+                let cached = vec![
+                    Segment { queries: 0..1, keys: vec![3..99, 200..201, 101..101, 0..2, 50..70] },
+                    Segment { queries: 1..71, keys: vec![7..90, 1..4, 130..199] },
+                    Segment { queries: 71..72, keys: vec![20..121] },
+                ];
+                Case::new(s, 72, 210, cached).assert_forward(&format!("{s:?}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_gradients_under_windows_caps_and_biases_equal_differences() {
+    for window in [1, 3, 40] {
+        for s in variants(shape(4, 2, 3), window) {
+            Case::new(s, 17, 17, shared_prefix()).assert_gradients(&format!("{s:?}"));
+        }
+    }
+    for s in variants(shape(2, 1, 2), 40) {
+        let segments = vec![Segment { queries: 1..70, keys: vec![1..30, 31..73] }];
+        Case::new(s, 70, 73, segments).assert_gradients(&format!("two blocks, {s:?}"));
+    }
+}
+
+#[test]
+fn keys_outside_the_window_are_not_read_and_get_no_gradient() {
+    // What is not a number would show in whatever it is multiplied with, even by zero.
+    let s = AttentionShape { window: Some(50), ..shape(4, 2, 8) };
+    for (queries, keys) in [(0..130, vec![0..100, 120..350]), (0..1, vec![0..100, 120..350]), (0..130, vec![20..350])] {
+        let total: usize = keys.iter().map(ExactSizeIterator::len).sum();
+        let unseen = total - queries.len() - 49;
+        let rows: Vec<usize> = keys.iter().cloned().flatten().take(unseen).collect();
+        let mut case = Case::new(s, queries.len(), 350, vec![Segment { queries, keys }]);
+        let clean = (case.forward(), case.backward());
+        for row in rows {
+            case.k[row * 16..][..16].fill(f32::NAN);
+            case.v[row * 16..][..16].fill(f32::NAN);
+        }
+        let ((out, lse), [dq, dk, dv]) = (case.forward(), case.backward());
+        assert_eq!((bits(&out), bits(&lse)), (bits(&clean.0.0), bits(&clean.0.1)));
+        assert_eq!([dq, dk, dv].map(|d| bits(&d)), clean.1.map(|d| bits(&d)));
+    }
+}
+
+#[test]
+fn a_window_that_holds_everything_changes_no_bit() {
+    let plain = Case::new(shape(4, 2, 16), 200, 200, vec![Segment::causal(0..130), Segment::causal(130..200)]);
+    let case = Case::new(AttentionShape { window: Some(130), ..plain.shape }, 200, 200, plain.segments.clone());
+    assert_eq!(
+        [bits(&plain.forward().0), bits(&plain.forward().1)],
+        [bits(&case.forward().0), bits(&case.forward().1)]
+    );
+    assert_eq!(plain.backward().map(|d| bits(&d)), case.backward().map(|d| bits(&d)));
+}
+
+#[test]
+fn the_slopes_of_heads_are_those_of_bloom() {
+    let slopes = |heads: usize| (0..heads).map(|head| alibi_slope(head, heads)).collect::<Vec<_>>();
+    assert_eq!(slopes(1), [0.003_906_25]);
+    assert_eq!(slopes(8), [0.5, 0.25, 0.125, 0.062_5, 0.031_25, 0.015_625, 0.007_812_5, 0.003_906_25]);
+    // Six heads: those of four, then every other one of eight.
+    assert_eq!(slopes(6), [0.25, 0.062_5, 0.015_625, 0.003_906_25, 0.5, 0.125]);
+    assert_eq!(slopes(16)[..2], [0.5f32.sqrt(), 0.5]);
+}
+
+#[test]
+fn pairs_that_see_each_other_are_counted() {
+    for window in [None, Some(1), Some(3), Some(7), Some(20)] {
+        let s = AttentionShape { window, ..shape(1, 1, 2) };
+        for (queries, keys) in [(0..0, 0..4), (0..1, 0..1), (0..5, 0..5), (2..7, 0..9)] {
+            let (n, total) = (queries.len(), keys.len());
+            let before = total - n;
+            let pairs = (0..n).map(|j| (before + j + 1).min(window.unwrap_or(usize::MAX)) as u64).sum::<u64>();
+            assert_eq!(s.visible_pairs(&Segment { queries, keys: vec![keys] }), pairs, "{n} of {total}, {window:?}");
+        }
+    }
+}
+
 #[test]
 fn a_single_token_attends_to_itself_without_not_a_number() {
     let case = Case::new(shape(3, 1, 8), 1, 1, vec![Segment::causal(0..1)]);
@@ -168,9 +265,12 @@ fn attention_has_the_same_bits_for_any_number_of_threads() {
         Segment { queries: 190..191, keys: vec![0..150, 190..191] },
         Segment { queries: 191..300, keys: vec![0..150, 191..300] },
     ];
-    let case = Case::new(shape(9, 3, 64), 300, 300, segments);
-    same_for_any_threads("forward", || [bits(&case.forward().0), bits(&case.forward().1)]);
-    same_for_any_threads("backward", || case.backward().map(|d| bits(&d)));
+    let plain = shape(9, 3, 64);
+    for s in [plain, AttentionShape { window: Some(90), softcap: Some(2.0), alibi: true, ..plain }] {
+        let case = Case::new(s, 300, 300, segments.clone());
+        same_for_any_threads("forward", || [bits(&case.forward().0), bits(&case.forward().1)]);
+        same_for_any_threads("backward", || case.backward().map(|d| bits(&d)));
+    }
 }
 
 #[test]

@@ -18,15 +18,33 @@ fn fingerprint() -> u64 {
     let (x, y, w) = (random.vec(n * c), random.vec(n * c), random.vec(c));
     let mut results = vec![];
     let mut out = vec![0.0; n * c];
-    let mut inv = vec![0.0; n];
     let mut columns = vec![0.0; c];
 
-    rms_norm(&x, &w, 1e-5, &mut out, &mut inv);
-    results.extend([bits(&out), bits(&inv)]);
-    rms_norm_backward(&x, &w, &inv, &y, &mut out, 0.0, Some(&mut columns));
-    results.extend([bits(&out), bits(&columns)]);
-    swiglu(&x, &y, &mut out);
-    results.push(bits(&out));
+    for kind in [NormKind::Rms, NormKind::RmsPlusOne, NormKind::Layer] {
+        let mut statistics = vec![0.0; n * kind.statistics()];
+        norm(kind, &x, &w, None, 1e-5, &mut out, &mut statistics);
+        results.extend([bits(&out), bits(&statistics)]);
+        norm_backward(kind, &x, &w, &statistics, &y, &mut out, 0.0, Some(&mut columns));
+        results.extend([bits(&out), bits(&columns)]);
+    }
+    let wide: Vec<f32> = x.iter().map(|x| 6.0 * x).collect();
+    for activation in
+        [Activation::Silu, Activation::GeluTanh, Activation::Gelu, Activation::Relu, Activation::QuickGelu]
+    {
+        let mut up = vec![0.0; n * c];
+        gated(activation, &wide, &y, &mut out);
+        results.push(bits(&out));
+        gated_backward(activation, &wide, &y, &x, &mut out, &mut up);
+        results.extend([bits(&out), bits(&up)]);
+    }
+    let mut capped = wide.clone();
+    softcap(&mut capped, 2.0);
+    results.push(bits(&capped));
+    let router = Router { experts: c, k: 3, renormalise: false };
+    let (mut weights, mut chosen) = (vec![0.0; 3 * n], vec![0; 3 * n]);
+    route(&router, &wide, &mut weights, &mut chosen);
+    route_backward(&router, &wide, &weights, &chosen, &y[..3 * n], &mut out);
+    results.extend([bits(&weights), chosen.clone(), bits(&out)]);
     dropout(&x, &mut out, 0.4, 8);
     results.push(bits(&out));
     log_softmax(&x, c, &mut out);
@@ -58,11 +76,13 @@ fn fingerprint() -> u64 {
         adamw_8bit(&mut weights, g, [&mut m, &mut v], [&mut m_scales, &mut v_scales], &h);
         results.extend([bits(&weights), bits(&m), bits(&v), bits(&m_scales), bits(&v_scales)]);
     }
-    let shape = AttentionShape { heads: 1, kv_heads: 1, head_size: c, scale: 0.1 };
-    let keys = Segment { queries: 0..1, keys: std::iter::once(0..n).collect() };
-    let (mut attended, mut lse) = (vec![0.0; c], [0.0]);
-    attention(&w, &x, &y, &shape, &[keys], &mut attended, &mut lse);
-    results.extend([bits(&attended), bits(&lse)]);
+    let plain = AttentionShape { scale: 0.1, ..AttentionShape::new(1, 1, c) };
+    let keys = [Segment { queries: 0..1, keys: std::iter::once(0..n).collect() }];
+    for shape in [plain, AttentionShape { window: Some(20), softcap: Some(1.5), alibi: true, ..plain }] {
+        let (mut attended, mut lse) = (vec![0.0; c], [0.0]);
+        attention(&w, &x, &y, &shape, &keys, &mut attended, &mut lse);
+        results.extend([bits(&attended), bits(&lse)]);
+    }
     let all = results.concat().into_iter().map(u64::from).chain([sum_of_squares(&x).to_bits()]);
     all.fold(0, |hash: u64, b| (hash ^ b).wrapping_mul(0x0100_0000_01b3).rotate_left(23))
 }

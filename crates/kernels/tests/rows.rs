@@ -1,85 +1,10 @@
-//! Row kernels against their plain twins, their gradients against differences, and their independence of threads.
+//! Row kernels against their plain twins, their gradients against differences, and their independence of threads. Norms,
+//! activations and experts have files of their own.
 
 mod support;
 
 use luthier_kernels::*;
 use support::{Random, assert_close, bits, differences, double, same_for_any_threads};
-
-const EPS: f32 = 1e-5;
-
-#[test]
-fn the_exponential_is_within_two_units_in_the_last_place() {
-    let mut worst = 0.0f64;
-    let mut check = |x: f32| {
-        let expected = f64::from(x).exp();
-        let unit = f64::from((expected as f32).next_up()) - f64::from(expected as f32);
-        worst = worst.max((f64::from(exp::exp(x)) - expected).abs() / unit);
-    };
-    (-8_700_000..8_872_000).step_by(7).for_each(|i| check(i as f32 * 1e-5));
-    (0..100_000).for_each(|i| check(i as f32 * 1e-9));
-    (-10_300..-8_700).for_each(|i| check(i as f32 * 1e-2));
-    assert!(worst <= 2.0, "{worst} units");
-}
-
-#[test]
-fn the_exponential_has_the_right_ends() {
-    assert_eq!(exp::exp(f32::NEG_INFINITY), 0.0);
-    assert_eq!(exp::exp(-1e30), 0.0);
-    assert_eq!(exp::exp(-104.5), 0.0);
-    assert_eq!(exp::exp(0.0), 1.0);
-    assert_eq!(exp::exp(-0.0), 1.0);
-    assert_eq!(exp::exp(89.0), f32::INFINITY);
-    assert_eq!(exp::exp(f32::INFINITY), f32::INFINITY);
-    assert!(exp::exp(88.72).is_finite());
-    assert!(exp::exp(f32::NAN).is_nan());
-    assert_eq!((exp::sigmoid(-200.0), exp::sigmoid(200.0)), (0.0, 1.0));
-}
-
-#[test]
-fn rms_norm_equals_the_plain_one() {
-    for (n, c) in [(1, 1), (3, 5), (2, 16), (7, 33), (40, 576), (3, 1500)] {
-        let mut random = Random::new(c as u64);
-        let (x, delta, w) = (random.vec(n * c), random.vec(n * c), random.vec(c));
-        let (mut y, mut inv) = (vec![f32::NAN; n * c], vec![f32::NAN; n]);
-        rms_norm(&x, &w, EPS, &mut y, &mut inv);
-        let eps = f64::from(EPS);
-        assert_close("y", &y, &norm::plain::rms_norm(&double(&x), &double(&w), eps), 1e-6);
-
-        let (mut sum, mut y2, mut inv2) = (vec![f32::NAN; n * c], vec![f32::NAN; n * c], vec![f32::NAN; n]);
-        add_rms_norm(&x, &delta, &w, EPS, &mut sum, &mut y2, &mut inv2);
-        assert_eq!(sum, x.iter().zip(&delta).map(|(x, d)| x + d).collect::<Vec<_>>());
-        rms_norm(&sum, &w, EPS, &mut y, &mut inv);
-        assert_eq!((bits(&y), bits(&inv)), (bits(&y2), bits(&inv2)));
-    }
-}
-
-#[test]
-fn the_gradient_of_rms_norm_equals_differences() {
-    for (n, c) in [(1, 2), (3, 5), (2, 16), (5, 37)] {
-        let mut random = Random::new(c as u64);
-        let (x, w, dy) = (random.vec(n * c), random.vec(c), random.vec(n * c));
-        let (mut y, mut inv) = (vec![0.0; n * c], vec![0.0; n]);
-        rms_norm(&x, &w, EPS, &mut y, &mut inv);
-        let (xd, wd, eps) = (double(&x), double(&w), f64::from(EPS));
-        let dx_expected = differences(&xd, &dy, |x| norm::plain::rms_norm(x, &wd, eps));
-        let dw_expected = differences(&wd, &dy, |w| norm::plain::rms_norm(&xd, w, eps));
-
-        let (mut dx, mut dw) = (vec![f32::NAN; n * c], vec![0.0; c]);
-        rms_norm_backward(&x, &w, &inv, &dy, &mut dx, 0.0, Some(&mut dw));
-        assert_close("dx", &dx, &dx_expected, 3e-6);
-        assert_close("dw", &dw, &dw_expected, 3e-6);
-
-        let (before_x, before_w) = (random.vec(n * c), random.vec(c));
-        let (mut dx, mut dw) = (before_x.clone(), before_w.clone());
-        rms_norm_backward(&x, &w, &inv, &dy, &mut dx, 1.0, Some(&mut dw));
-        let plus = |a: &[f64], b: &[f32]| a.iter().zip(b).map(|(a, b)| a + f64::from(*b)).collect::<Vec<_>>();
-        assert_close("dx accumulated", &dx, &plus(&dx_expected, &before_x), 3e-6);
-        assert_close("dw accumulated", &dw, &plus(&dw_expected, &before_w), 3e-6);
-
-        rms_norm_backward(&x, &w, &inv, &dy, &mut dx, 0.0, None);
-        assert_close("dx alone", &dx, &dx_expected, 3e-6);
-    }
-}
 
 fn angles(random: &mut Random, n: usize, d: usize) -> Vec<f32> {
     (0..n)
@@ -91,15 +16,22 @@ fn angles(random: &mut Random, n: usize, d: usize) -> Vec<f32> {
         .collect()
 }
 
+/// Heads and their size, and how many elements of a head are turned.
+const TURNED: [(usize, usize, usize, usize); 7] =
+    [(1, 1, 2, 2), (3, 2, 4, 4), (5, 3, 80, 80), (33, 9, 64, 64), (3, 2, 5, 4), (4, 3, 80, 20), (33, 2, 96, 72)];
+
 #[test]
 fn rope_equals_the_plain_one_and_its_inverse_undoes_it() {
-    for (n, heads, d) in [(1, 1, 2), (3, 2, 4), (5, 3, 80), (33, 9, 64)] {
+    for (n, heads, d, turned) in TURNED {
         let mut random = Random::new(d as u64);
         let x = random.vec(n * heads * d);
-        let cos_sin = angles(&mut random, n, d);
+        let cos_sin = angles(&mut random, n, turned);
         let mut y = vec![f32::NAN; x.len()];
         rope(&x, &mut y, heads, d, &cos_sin, false);
         assert_close("y", &y, &rope::plain::rope(&double(&x), heads, d, &double(&cos_sin)), 1e-6);
+        for (x, y) in x.chunks_exact(d).zip(y.chunks_exact(d)) {
+            assert_eq!(x[turned..], y[turned..], "what is not turned passes through");
+        }
         let mut back = vec![f32::NAN; x.len()];
         rope(&y, &mut back, heads, d, &cos_sin, true);
         assert_close("back", &back, &double(&x), 1e-6);
@@ -108,42 +40,66 @@ fn rope_equals_the_plain_one_and_its_inverse_undoes_it() {
 
 #[test]
 fn the_gradient_of_rope_equals_differences() {
-    let (n, heads, d) = (3, 2, 6);
-    let mut random = Random::new(9);
-    let (x, dy) = (random.vec(n * heads * d), random.vec(n * heads * d));
-    let cos_sin = angles(&mut random, n, d);
-    let mut dx = vec![f32::NAN; x.len()];
-    rope(&dy, &mut dx, heads, d, &cos_sin, true);
-    let expected = differences(&double(&x), &dy, |x| rope::plain::rope(x, heads, d, &double(&cos_sin)));
-    assert_close("dx", &dx, &expected, 1e-6);
-}
-
-#[test]
-fn swiglu_and_its_gradients_equal_the_plain_one() {
-    for n in [1, 15, 16, 100, 5000] {
-        let mut random = Random::new(n as u64);
-        let gate: Vec<f32> = random.vec(n).iter().map(|x| 8.0 * x).collect();
-        let (up, dy) = (random.vec(n), random.vec(n));
-        let mut y = vec![f32::NAN; n];
-        swiglu(&gate, &up, &mut y);
-        assert_close("y", &y, &swiglu::plain::swiglu(&double(&gate), &double(&up)), 1e-6);
-        if n <= 100 {
-            let (mut dgate, mut dup) = (vec![f32::NAN; n], vec![f32::NAN; n]);
-            swiglu_backward(&gate, &up, &dy, &mut dgate, &mut dup);
-            let (g, u) = (double(&gate), double(&up));
-            assert_close("dgate", &dgate, &differences(&g, &dy, |g| swiglu::plain::swiglu(g, &u)), 1e-6);
-            assert_close("dup", &dup, &differences(&u, &dy, |u| swiglu::plain::swiglu(&g, u)), 1e-6);
-        }
+    for turned in [6, 4] {
+        let (n, heads, d) = (3, 2, 6);
+        let mut random = Random::new(9);
+        let (x, dy) = (random.vec(n * heads * d), random.vec(n * heads * d));
+        let cos_sin = angles(&mut random, n, turned);
+        let mut dx = vec![f32::NAN; x.len()];
+        rope(&dy, &mut dx, heads, d, &cos_sin, true);
+        let expected = differences(&double(&x), &dy, |x| rope::plain::rope(x, heads, d, &double(&cos_sin)));
+        assert_close("dx", &dx, &expected, 1e-6);
     }
 }
 
 #[test]
-fn swiglu_of_extreme_gates_is_finite() {
-    let gate = [-1e30, -1000.0, -88.0, 0.0, 88.0, 1000.0];
-    let (mut y, mut dgate, mut dup) = ([f32::NAN; 6], [f32::NAN; 6], [f32::NAN; 6]);
-    swiglu(&gate, &[1.0; 6], &mut y);
-    swiglu_backward(&gate, &[1.0; 6], &[1.0; 6], &mut dgate, &mut dup);
-    assert!([y, dgate, dup].concat().iter().all(|x| x.is_finite()), "{y:?} {dgate:?} {dup:?}");
+#[should_panic(expected = "8 elements of a head of 6 are turned")]
+fn a_rotation_wider_than_a_head_is_named() {
+    rope(&[0.0; 12], &mut [0.0; 12], 2, 6, &[0.0; 8], false);
+}
+
+#[test]
+fn parts_of_columns_are_taken_out_and_put_back() {
+    // One group as in phi3, a group for each head as in gpt_neox, and rows for several threads.
+    for (n, groups, widths) in
+        [(1, 1, vec![3]), (5, 1, vec![6, 2, 2]), (4, 3, vec![5, 5, 5]), (700, 4, vec![33, 65, 1])]
+    {
+        let group_width: usize = widths.iter().sum();
+        let mut random = Random::new(n as u64);
+        let (x, before) = (random.vec(n * groups * group_width), random.vec(n * groups * group_width));
+        let mut start = 0;
+        let (mut put, mut added) = (vec![f32::NAN; x.len()], before.clone());
+        for &width in &widths {
+            let columns = Columns { groups, group_width, start, width };
+            let mut part = vec![f32::NAN; n * groups * width];
+            take_columns(&x, &columns, &mut part);
+            assert_eq!(double(&part), split::plain::take_columns(&double(&x), &columns), "{columns:?}");
+            put_columns(&part, &columns, 0.0, &mut put);
+            put_columns(&part, &columns, 1.0, &mut added);
+            start += width;
+        }
+        assert_eq!(put, x);
+        assert_eq!(added, before.iter().zip(&x).map(|(b, x)| b + x).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn columns_that_no_part_has_stay() {
+    let mut x = [1.0, 2.0, 3.0, 4.0];
+    put_columns(&[9.0, 8.0], &Columns { groups: 2, group_width: 2, start: 1, width: 1 }, 0.0, &mut x);
+    assert_eq!(x, [1.0, 9.0, 3.0, 8.0]);
+}
+
+#[test]
+fn a_soft_cap_equals_the_plain_one_and_stays_below_the_cap() {
+    for cap in [0.7, 30.0] {
+        let mut x: Vec<f32> = Random::new(7).vec(40_000).iter().map(|x| 100.0 * x).collect();
+        x.extend([f32::INFINITY, f32::NEG_INFINITY, 1e30, 0.0]);
+        let expected: Vec<f64> = double(&x).iter().map(|x| softcap::plain::softcap(*x, f64::from(cap))).collect();
+        softcap(&mut x, cap);
+        assert_close("capped", &x, &expected, 3e-7);
+        assert!(x.iter().all(|x| x.abs() <= cap));
+    }
 }
 
 #[test]
@@ -160,6 +116,9 @@ fn elementwise_kernels_compute_what_they_say() {
         assert_eq!(acc, out);
         let mut acc = x.clone();
         axpy(-0.5, &y, &mut acc);
+        let mut times = vec![f32::NAN; n];
+        scaled(&x, 2.5, &mut times);
+        assert_close("scaled", &times, &of(|x, _| 2.5 * x), 1e-7);
         assert_close("axpy", &acc, &of(|x, y| x - 0.5 * y), 1e-7);
         scale(&mut acc, 4.0);
         assert_close("scale", &acc, &of(|x, y| 4.0 * x - 2.0 * y), 1e-6);
@@ -244,12 +203,12 @@ fn cross_entropy_and_its_gradient_equal_the_plain_one() {
         let expected: Vec<f64> = labels.iter().enumerate().map(|(i, &l)| -log_p[i * v + l as usize]).collect();
 
         let (mut untouched, mut nll) = (logits.clone(), vec![f32::NAN; n]);
-        cross_entropy(&mut untouched, v, &labels, &mut nll, None);
+        cross_entropy(&mut untouched, v, &labels, &mut nll, None, None);
         assert_eq!(untouched, logits);
         assert_close("nll", &nll, &expected, 1e-6);
 
         let (mut grad, mut nll_again) = (logits.clone(), vec![f32::NAN; n]);
-        cross_entropy(&mut grad, v, &labels, &mut nll_again, Some(0.25));
+        cross_entropy(&mut grad, v, &labels, &mut nll_again, Some(0.25), None);
         assert_eq!(bits(&nll), bits(&nll_again));
         let mut expected: Vec<f64> = log_p.iter().map(|l| 0.25 * l.exp()).collect();
         for (i, &l) in labels.iter().enumerate() {
@@ -270,7 +229,7 @@ fn the_gradient_of_cross_entropy_equals_differences() {
     let logits = random.vec(n * v);
     let labels = random.below(v as u32, n);
     let mut grad = logits.clone();
-    cross_entropy(&mut grad, v, &labels, &mut vec![0.0; n], Some(1.0));
+    cross_entropy(&mut grad, v, &labels, &mut vec![0.0; n], Some(1.0), None);
     let nll = |x: &[f64]| {
         let log_p = cross_entropy::plain::log_softmax(x, v);
         labels.iter().enumerate().map(|(i, &l)| -log_p[i * v + l as usize]).collect()
@@ -279,10 +238,38 @@ fn the_gradient_of_cross_entropy_equals_differences() {
 }
 
 #[test]
+fn cross_entropy_of_capped_logits_and_its_gradient_equal_the_plain_ones() {
+    for (n, v, cap) in [(1, 1, 1.0), (3, 9, 0.8), (3, 33, 2.0)] {
+        let mut random = Random::new(v as u64);
+        let logits: Vec<f32> = random.vec(n * v).iter().map(|x| 3.0 * x).collect();
+        let labels = random.below(v as u32, n);
+        let losses = |x: &[f64]| {
+            let capped: Vec<f64> = x.iter().map(|x| softcap::plain::softcap(*x, f64::from(cap))).collect();
+            let log_p = cross_entropy::plain::log_softmax(&capped, v);
+            labels.iter().enumerate().map(|(i, &l)| -log_p[i * v + l as usize]).collect::<Vec<_>>()
+        };
+        let (mut capped, mut nll) = (logits.clone(), vec![f32::NAN; n]);
+        cross_entropy(&mut capped, v, &labels, &mut nll, None, Some(cap));
+        assert_close("nll", &nll, &losses(&double(&logits)), 2e-6);
+        let mut expected = logits.clone();
+        softcap(&mut expected, cap);
+        assert_eq!(bits(&capped), bits(&expected));
+
+        let (mut grad, mut nll_again) = (logits.clone(), vec![f32::NAN; n]);
+        cross_entropy(&mut grad, v, &labels, &mut nll_again, Some(1.0), Some(cap));
+        assert_eq!(bits(&nll), bits(&nll_again));
+        let expected = differences(&double(&logits), &[1.0; 3][..n], losses);
+        if v > 1 {
+            assert_close("gradient", &grad, &expected, 1e-6);
+        }
+    }
+}
+
+#[test]
 fn masked_logits_have_no_probability_and_no_gradient() {
     let mut logits = vec![1.0, f32::NEG_INFINITY, 1.0, 2e4, -2e4, 0.0];
     let mut nll = vec![0.0; 2];
-    cross_entropy(&mut logits, 3, &[0, 0], &mut nll, Some(1.0));
+    cross_entropy(&mut logits, 3, &[0, 0], &mut nll, Some(1.0), None);
     assert_eq!(logits, [-0.5, 0.0, 0.5, 0.0, 0.0, 0.0]);
     assert_close("nll", &nll, &[2.0f64.ln(), 0.0], 1e-7);
 }
@@ -321,14 +308,8 @@ fn the_first_step_of_adamw_moves_by_the_learning_rate_against_the_sign() {
 fn row_kernels_have_the_same_bits_for_any_number_of_threads() {
     let (n, c) = (1500, 129);
     let mut random = Random::new(11);
-    let (x, y, w) = (random.vec(n * c), random.vec(n * c), random.vec(c));
+    let (x, y) = (random.vec(n * c), random.vec(n * c));
     let ids = random.below(97, n);
-    same_for_any_threads("norm", || {
-        let (mut out, mut inv, mut dx, mut dw) = (vec![0.0; n * c], vec![0.0; n], vec![0.0; n * c], vec![0.0; c]);
-        rms_norm(&x, &w, EPS, &mut out, &mut inv);
-        rms_norm_backward(&x, &w, &inv, &y, &mut dx, 0.0, Some(&mut dw));
-        [bits(&out), bits(&inv), bits(&dx), bits(&dw)]
-    });
     same_for_any_threads("sums", || {
         let mut sums = vec![0.0; c];
         column_sums(&x, c, &mut sums);
@@ -337,7 +318,8 @@ fn row_kernels_have_the_same_bits_for_any_number_of_threads() {
     same_for_any_threads("elementwise", || {
         let (mut a, mut b, mut d) = (vec![0.0; n * c], vec![0.0; n * c], vec![0.0; n * c]);
         add(&x, &y, &mut a);
-        swiglu(&x, &y, &mut b);
+        scaled(&x, 0.7, &mut b);
+        softcap(&mut b, 0.5);
         dropout(&x, &mut d, 0.3, 5);
         axpy(0.3, &a, &mut b);
         [bits(&a), bits(&b), bits(&d)]
@@ -349,9 +331,11 @@ fn row_kernels_have_the_same_bits_for_any_number_of_threads() {
     });
     same_for_any_threads("softmax", || {
         let (mut logits, mut nll, mut out) = (x.clone(), vec![0.0; n], vec![0.0; n * c]);
-        cross_entropy(&mut logits, c, &ids, &mut nll, Some(0.5));
+        cross_entropy(&mut logits, c, &ids, &mut nll, Some(0.5), None);
         log_softmax(&x, c, &mut out);
-        [bits(&logits), bits(&nll), bits(&out)]
+        let mut capped = x.clone();
+        cross_entropy(&mut capped, c, &ids, &mut nll, Some(0.5), Some(0.6));
+        [bits(&logits), bits(&nll), bits(&out), bits(&capped)]
     });
 }
 

@@ -24,7 +24,7 @@ fn kernels_have_the_same_bits_in_a_team_and_outside() {
     let mut random = Random::new(11);
     let (x, w) = (random.vec(4 * ins), random.vec(outs * ins));
     let (codes, scales) = packed::pack(Packing::Int8, outs, ins, &w);
-    let shape = AttentionShape { heads: 6, kv_heads: 3, head_size: 40, scale: 0.2 };
+    let shape = AttentionShape { scale: 0.2, ..AttentionShape::new(6, 3, 40) };
     let (q, k) = (random.vec(2 * 240), random.vec(900 * 120));
     let segments = [
         Segment { queries: 0..1, keys: vec![0..300, 310..400] },

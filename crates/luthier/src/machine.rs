@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use luthier_engine::{Device, MatMul, Tensor};
+use luthier_engine::{Activation, Device, MatMul, Tensor};
 
 /// Seconds of one product, the mean over about that long.
 pub(crate) fn product_seconds(product: &MatMul, measure: Duration) -> f64 {
@@ -20,7 +20,7 @@ pub(crate) fn row_kernel_rate(rows: usize, cols: usize, measure: Duration) -> f6
     let gate = Tensor::from_slice(&device, rows, cols, &vec![0.5; rows * cols]);
     let up = gate.clone();
     let mut out = Tensor::zeros(&device, rows, cols);
-    let seconds = mean_seconds(measure, || device.swiglu(gate.view(), up.view(), out.view_mut()));
+    let seconds = mean_seconds(measure, || device.gated(Activation::Silu, gate.view(), up.view(), out.view_mut()));
     (3 * 4 * rows * cols) as f64 / seconds
 }
 

@@ -1,6 +1,7 @@
 //! Luthier: one binary that fine-tunes language models.
 
 mod cmd;
+mod hub;
 mod input;
 mod machine;
 mod open;
@@ -38,6 +39,8 @@ enum Command {
     Score(cmd::score::Args),
     Evaluate(cmd::evaluate::Args),
     Inspect(cmd::inspect::Args),
+    Models(cmd::models::Args),
+    Export(cmd::export::Args),
     Report(cmd::report::Args),
     Doctor(cmd::doctor::Args),
     Recipe(cmd::recipe::Args),
@@ -63,6 +66,8 @@ fn run(command: &Command) -> Result<(), cmd::Failure> {
         Command::Score(args) => cmd::score::run(args),
         Command::Evaluate(args) => cmd::evaluate::run(args),
         Command::Inspect(args) => cmd::inspect::run(args),
+        Command::Models(args) => cmd::models::run(args),
+        Command::Export(args) => cmd::export::run(args),
         Command::Report(args) => cmd::report::run(args),
         Command::Doctor(args) => cmd::doctor::run(args),
         Command::Recipe(args) => cmd::recipe::run(args),

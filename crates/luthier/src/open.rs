@@ -5,26 +5,30 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use luthier_engine::Device;
+use luthier_hub::{Found, Hub, Want};
 use luthier_model::Model;
 use luthier_text::{Template, TextError, Tokenizer};
 use luthier_train::recipe::Store;
 
 use crate::cmd::Failure;
+use crate::hub::{self, HubArgs};
 use crate::pocket;
 
 /// Which model.
 #[derive(Debug, Args)]
 pub(crate) struct ModelArgs {
-    /// Folder of a Hugging Face model, or `pocket` for the built-in one
-    #[arg(long, value_name = "DIR")]
+    /// Folder of a Hugging Face model, its name on the Hub (ORG/NAME or ORG/NAME@REVISION), or `pocket` for the built-in one
+    #[arg(long, value_name = "MODEL")]
     pub(crate) model: PathBuf,
-    /// Folder of a PEFT LoRA adapter to put on it
-    #[arg(long, value_name = "DIR")]
+    /// Folder of a PEFT LoRA adapter to put on it, or its name on the Hub
+    #[arg(long, value_name = "ADAPTER")]
     pub(crate) adapter: Option<PathBuf>,
     /// How the weights are held in memory: fewer bytes decode faster and are less exact
     #[arg(long, value_name = "STORE", default_value = "f32")]
     #[arg(value_parser = PossibleValuesParser::new(Store::NAMES).try_map(|name| Store::from_name(&name).ok_or(name)))]
     pub(crate) store: Store,
+    #[command(flatten)]
+    pub(crate) hub: HubArgs,
 }
 
 /// A model with its tokenizer, where there is one: rows of token ids need none.
@@ -39,14 +43,16 @@ pub(crate) struct Opened {
 impl ModelArgs {
     /// Loads the model, its adapter and its tokenizer.
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
-        let dir = model_folder(&self.model)?;
+        let hub = self.hub.hub();
+        let dir = find(&self.model, &hub, Want::Model)?.dir;
+        let adapter = self.adapter.as_ref().map(|adapter| find(adapter, &hub, Want::Adapter)).transpose()?;
         let mut model = Model::load_as(&dir, &Device::cpu(), self.store.into()).map_err(Failure::input)?;
-        if let Some(adapter) = &self.adapter {
-            model.load_adapter(adapter).map_err(Failure::input)?;
+        if let Some(adapter) = &adapter {
+            model.load_adapter(&adapter.dir).map_err(Failure::input)?;
         }
-        let carries = |dir: &&PathBuf| dir.join("tokenizer.json").is_file();
-        let text_dir = self.adapter.as_ref().filter(carries).cloned().unwrap_or(dir);
-        let tokenizer = match Tokenizer::from_dir(&text_dir) {
+        let carries = |dir: &PathBuf| dir.join("tokenizer.json").is_file();
+        let text_dir = adapter.map(|adapter| adapter.dir).filter(carries).unwrap_or(dir);
+        let tokenizer = match Tokenizer::from_model(&text_dir) {
             Err(TextError::TokenizerMissing { .. }) => None,
             tokenizer => Some(tokenizer.map_err(Failure::input)?),
         };
@@ -78,6 +84,13 @@ impl Opened {
         })
     }
 
+    /// The source of the model's chat template, if it has one.
+    pub(crate) fn own_template(&self) -> Result<Option<String>, Failure> {
+        let Some(tokenizer) = &self.tokenizer else { return Ok(None) };
+        let template = Template::of_model(&self.text_dir, tokenizer).map_err(Failure::input)?;
+        Ok(template.map(|template| template.source().to_owned()))
+    }
+
     /// The chat template that the model, or its adapter, was trained with.
     pub(crate) fn template(&self) -> Result<Template, Failure> {
         let chosen = Template::choose("model", &self.text_dir, self.need_tokenizer()?).map_err(Failure::input)?;
@@ -88,7 +101,14 @@ impl Opened {
     }
 }
 
-/// The folder behind a `--model` value. A folder of the user's that is called pocket is `./pocket`.
-pub(crate) fn model_folder(model: &Path) -> Result<PathBuf, Failure> {
-    if model == Path::new(pocket::NAME) { pocket::folder() } else { Ok(model.to_owned()) }
+/// The folder behind what was given for a model. A folder of the user's that is called pocket is `./pocket`.
+pub(crate) fn find(given: &Path, hub: &Hub, want: Want) -> Result<Found, Failure> {
+    if given == Path::new(pocket::NAME) {
+        return Ok(Found { dir: pocket::folder()?, origin: None, notice: None });
+    }
+    let found = hub.find(&given.to_string_lossy(), given, want).map_err(hub::failure)?;
+    if let Some(notice) = &found.notice {
+        eprintln!("warning: {notice}");
+    }
+    Ok(found)
 }

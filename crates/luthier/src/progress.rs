@@ -30,6 +30,28 @@ impl Bar {
         Self { bar, label: label.to_owned(), hidden, last_line: Instant::now() }
     }
 
+    /// A bar over bytes that arrive.
+    pub(crate) fn of_bytes(label: &str, total: u64) -> Self {
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        let style = "{prefix} [{bar:32}] {decimal_bytes}/{decimal_total_bytes} {msg} {decimal_bytes_per_sec} {eta}";
+        let style = ProgressStyle::with_template(style).expect("the template above is valid");
+        bar.set_style(style.progress_chars("=> "));
+        bar.set_prefix(label.to_owned());
+        let hidden = bar.is_hidden();
+        Self { bar, label: label.to_owned(), hidden, last_line: Instant::now() }
+    }
+
+    pub(crate) fn set_bytes(&mut self, done: u64, file: &str) {
+        let total = self.bar.length().unwrap_or(0);
+        if self.hidden && (self.last_line.elapsed() >= EVERY || done == total) {
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            eprintln!("{}: {:.1} of {:.1} MB, {file}", self.label, megabytes(done), megabytes(total));
+            self.last_line = Instant::now();
+        }
+        self.bar.set_message(file.to_owned());
+        self.bar.set_position(done);
+    }
+
     /// Where the bar starts, when something was done before.
     pub(crate) fn skip(&self, done: usize) {
         self.bar.set_position(done as u64);

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use luthier_corpus::CorpusError;
 use luthier_engine::Device;
 use luthier_evaluate::{EvaluateError, Plan, Strategy};
+use luthier_hub::Want;
 use luthier_model::ModelError;
 use luthier_text::{TestRow, TextError};
 use luthier_train::recipe::{Base, Language, ModelSource, Source, System, Template};
-use luthier_train::{Recipe, ResolvedRecipe, RunFolder, Setup, TrainError, Tuned, set_up, train_stage};
+use luthier_train::{Recipe, ResolvedRecipe, RunFolder, Setup, TrainError, Tuned, find_models, set_up, train_stage};
 
 use crate::cmd::Failure;
+use crate::hub::HubArgs;
 use crate::pocket;
 use crate::profile::{self, Profiling};
 use crate::progress::{EvaluationBar, TrainingBar, counter};
@@ -44,6 +46,8 @@ pub(crate) struct RunArgs {
     /// Times every kernel of training: a table on stderr, all rows in profile.json
     #[arg(long)]
     profile: bool,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 impl RunArgs {
@@ -51,26 +55,27 @@ impl RunArgs {
     pub(crate) fn open(&self) -> Result<Job, Failure> {
         let cpu = Device::cpu();
         let device = if self.profile { Device::profiled(&cpu) } else { cpu };
-        open_on(&device, &self.recipe, self.out.as_deref(), self.overwrite)
+        open_on(&device, &self.recipe, self.out.as_deref(), self.overwrite, self.hub)
     }
 }
 
 /// Reads a recipe and prepares its run in `out`, by default `runs/NAME`.
-pub(crate) fn open(path: &Path, out: Option<&Path>) -> Result<Job, Failure> {
-    open_on(&Device::cpu(), path, out, false)
+pub(crate) fn open(path: &Path, out: Option<&Path>, hub: HubArgs) -> Result<Job, Failure> {
+    open_on(&Device::cpu(), path, out, false, hub)
 }
 
-fn open_on(device: &Device, path: &Path, out: Option<&Path>, overwrite: bool) -> Result<Job, Failure> {
+fn open_on(device: &Device, path: &Path, out: Option<&Path>, overwrite: bool, hub: HubArgs) -> Result<Job, Failure> {
     let written = Recipe::read(path).map_err(Failure::input)?;
-    let recipe = written.resolve();
+    let mut recipe = written.resolve();
     let dir = out.map_or_else(|| PathBuf::from("runs").join(&recipe.name), Path::to_owned);
     let folder = RunFolder::open(&dir, overwrite).map_err(failure)?;
     // A folder that is there is locked before anything in it changes; a new one as soon as it is there.
     let early = folder.lock().map_err(failure)?;
-    let pocket = match recipe.model.source {
-        ModelSource::Base(Base::Pocket) => pocket::folder()?,
-        _ => PathBuf::new(),
-    };
+    let notices = find_models(&mut recipe, &folder, &hub.hub(), Want::Model);
+    for notice in notices.map_err(|error| refusal(error, &written, &recipe))? {
+        eprintln!("warning: {notice}");
+    }
+    let pocket = pocket_for(&recipe)?;
     let setup = set_up(&recipe, &folder, &pocket, device, &counter("rows"))
         .map_err(|error| refusal(error, &written, &recipe))?;
     eprintln!("rows: {}", setup.prepared.ledger.summary());
@@ -82,6 +87,14 @@ fn open_on(device: &Device, path: &Path, out: Option<&Path>, overwrite: bool) ->
         None => folder.lock().map_err(failure)?,
     };
     Ok(Job { written, recipe, folder, setup, _lock })
+}
+
+/// The folder of the built-in model, for a recipe that begins with it.
+pub(crate) fn pocket_for(recipe: &ResolvedRecipe) -> Result<PathBuf, Failure> {
+    match recipe.model.source {
+        ModelSource::Base(Base::Pocket) => pocket::folder(),
+        _ => Ok(PathBuf::new()),
+    }
 }
 
 impl Job {
@@ -122,6 +135,11 @@ fn refusal(error: TrainError, written: &Recipe, recipe: &ResolvedRecipe) -> Fail
     let refuse = |key: &str, why: String| Failure::input(written.refuse(key, why));
     match error {
         TrainError::Memory { key, why } => refuse(key, why),
+        TrainError::Hub { key, source } => {
+            let is_input = source.is_input();
+            let refused = written.refuse(key, format!("cannot be had: {source}"));
+            if is_input { Failure::input(refused) } else { Failure::run(refused) }
+        }
         TrainError::Adapter { key, source } => refuse(key, format!("does not fit the model: {source}")),
         TrainError::Text(TextError::Read { path, cause }) => match key_of(&path, recipe) {
             Some(key) => refuse(&key, format!("cannot be read: {}: {cause}", path.display())),
@@ -141,15 +159,17 @@ fn key_of(path: &Path, recipe: &ResolvedRecipe) -> Option<String> {
 
 /// What the user can mend by changing input exits with 2, what broke on the way with 1.
 pub(crate) fn failure(error: TrainError) -> Failure {
-    match error {
+    let is_mishap = match &error {
+        TrainError::Hub { source, .. } => !source.is_input(),
         TrainError::Write { .. }
         | TrainError::NotFinite { .. }
         | TrainError::Checkpoint { .. }
         | TrainError::Text(TextError::Write { .. } | TextError::Unbalanced { .. })
         | TrainError::Corpus(CorpusError::Write { .. })
-        | TrainError::Model(ModelError::Write { .. }) => Failure::run(error),
-        _ => Failure::input(error),
-    }
+        | TrainError::Model(ModelError::Write { .. }) => true,
+        _ => false,
+    };
+    if is_mishap { Failure::run(error) } else { Failure::input(error) }
 }
 
 /// The evaluation of a job, checked before anything long begins.

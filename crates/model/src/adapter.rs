@@ -1,19 +1,22 @@
 //! LoRA adapters (arXiv 2106.09685; rank-stabilised: 2312.03732): attach, load and save as PEFT does, merge.
 
 mod config;
+mod tables;
 
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use luthier_engine::{LowRank, MatMul, Numbers, Param, ParamId};
+use luthier_engine::{Linear, LowRank, MatMul, Numbers, Param, ParamId, Params, Tensor};
 
-use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::error::ModelError;
 use crate::init::Stream;
 use crate::model::{Model, tensor, write_json};
+use crate::weights::{self, SaveDtype, Saved, Tensors};
 
 const PREFIX: &str = "base_model.model.";
 const WEIGHTS: &str = "adapter_model.safetensors";
+/// What PEFT wrote before 0.6.
+const PICKLED_WEIGHTS: &str = "adapter_model.bin";
 
 /// How a LoRA adapter is made.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +31,8 @@ pub struct LoraOptions {
     pub rslora: bool,
     /// Which maps get one.
     pub targets: Targets,
+    /// Embedding or head, by the names of their modules (`embed_tokens`, `lm_head`): trained whole and saved with the adapter.
+    pub modules_to_save: Vec<String>,
 }
 
 /// Which linear maps of the blocks an adapter sits on.
@@ -40,6 +45,11 @@ pub enum Targets {
 }
 
 impl LoraOptions {
+    /// A plain adapter: nothing dropped, the usual scale, no table trained.
+    pub fn new(rank: usize, alpha: f64, targets: Targets) -> Self {
+        Self { rank, alpha, dropout: 0.0, rslora: false, targets, modules_to_save: Vec::new() }
+    }
+
     fn scale(&self) -> f32 {
         let divisor = if self.rslora { (self.rank as f64).sqrt() } else { self.rank as f64 };
         (self.alpha / divisor) as f32
@@ -52,6 +62,13 @@ pub(crate) struct Adapter {
     options: LoraOptions,
     /// Module path, weight, and the term.
     terms: Vec<(String, ParamId, LowRank)>,
+    /// Embedding and head that were changed for the adapter's, and what stood there before.
+    replaced: Vec<(ParamId, Tensor)>,
+}
+
+/// The file in an adapter's folder that holds its weights, if there is one.
+pub fn weights_file(dir: &Path) -> Option<PathBuf> {
+    [WEIGHTS, PICKLED_WEIGHTS].map(|file| dir.join(file)).into_iter().find(|file| file.is_file())
 }
 
 impl Model {
@@ -80,12 +97,8 @@ impl Model {
         let options = config::read(dir)?;
         self.check_options(&options)
             .map_err(|error| ModelError::adapter(&dir.join(config::FILE), error.to_string()))?;
-        let weights = dir.join(WEIGHTS);
-        if !weights.is_file() {
-            let pickled =
-                if dir.join("adapter_model.bin").is_file() { "; save its adapter_model.bin as that" } else { "" };
-            return Err(ModelError::adapter(dir, format!("it holds no {WEIGHTS}{pickled}")));
-        }
+        let weights = weights_file(dir)
+            .ok_or_else(|| ModelError::adapter(dir, format!("it holds neither {WEIGHTS} nor {PICKLED_WEIGHTS}")))?;
         let tensors = Tensors::of_file(&weights)?;
         let mut used = HashSet::new();
         self.attach(&options, |name, shape| {
@@ -105,6 +118,10 @@ impl Model {
                 other => other,
             })
         })?;
+        if let Err(error) = self.load_tables(&tensors, &weights, &mut used) {
+            self.detach_adapter();
+            return Err(error);
+        }
         if let Some(left) = tensors.names().find(|name| !used.contains(*name)) {
             self.detach_adapter();
             let why = format!("tensor \"{left}\" has no place: target_modules of this model do not ask for it");
@@ -123,8 +140,9 @@ impl Model {
         }
         match self.add_terms(options, fill) {
             Ok(terms) => {
-                self.params.set_trainable(|name| name.contains(".lora_"));
-                self.adapter = Some(Adapter { options: options.clone(), terms });
+                let tables = self.tables_of(&options.modules_to_save);
+                self.params.set_trainable(|name| name.contains(".lora_") || tables.iter().any(|table| table == name));
+                self.adapter = Some(Adapter { options: options.clone(), terms, replaced: Vec::new() });
                 Ok(())
             }
             Err(error) => {
@@ -140,7 +158,8 @@ impl Model {
         mut fill: impl FnMut(&str, &[usize]) -> Result<Vec<f32>, ModelError>,
     ) -> Result<Vec<(String, ParamId, LowRank)>, ModelError> {
         let mut terms = Vec::new();
-        for (path, linear) in self.decoder.linears_mut() {
+        for linear in self.decoder.linears_mut() {
+            let path = path(&self.params, linear);
             if !options.targets.contains(&path) {
                 continue;
             }
@@ -170,6 +189,7 @@ impl Model {
         } else if !(0.0..1.0).contains(dropout) {
             format!("lora dropout must be at least 0 and below 1; it is {dropout}")
         } else {
+            self.check_tables(&options.modules_to_save)?;
             return self.check_targets(&options.targets);
         };
         Err(ModelError::Options(wrong))
@@ -177,7 +197,7 @@ impl Model {
 
     fn check_targets(&mut self, targets: &Targets) -> Result<(), ModelError> {
         let Targets::Named(names) = targets else { return Ok(()) };
-        let paths: Vec<String> = self.decoder.linears_mut().map(|(path, _)| path).collect();
+        let paths: Vec<String> = self.decoder.linears_mut().map(|linear| path(&self.params, linear)).collect();
         match names.iter().find(|name| !paths.iter().any(|path| ends_with(path, name))) {
             None if names.is_empty() => Err(ModelError::Options("lora targets are empty".to_owned())),
             None => Ok(()),
@@ -194,12 +214,13 @@ impl Model {
 
     /// Takes the adapter off again: the model is the base model, all frozen.
     pub fn detach_adapter(&mut self) {
-        for (_, linear) in self.decoder.linears_mut() {
+        for linear in self.decoder.linears_mut() {
             linear.low_rank = None;
         }
         self.params.truncate(self.base_params);
         self.params.set_trainable(|_| false);
-        self.adapter = None;
+        let replaced = self.adapter.take().map(|adapter| adapter.replaced).unwrap_or_default();
+        self.put_tables_back(replaced);
     }
 
     /// How the attached adapter is made.
@@ -209,7 +230,8 @@ impl Model {
 
     /// Whether these targets name just the maps that the adapter sits on.
     pub fn adapter_sits_on(&mut self, targets: &Targets) -> bool {
-        self.decoder.linears_mut().all(|(path, linear)| targets.contains(&path) == linear.low_rank.is_some())
+        let params = &self.params;
+        self.decoder.linears_mut().all(|linear| targets.contains(&path(params, linear)) == linear.low_rank.is_some())
     }
 
     /// The share of inputs that the attached adapter drops while training; at least 0, below 1.
@@ -220,7 +242,7 @@ impl Model {
         assert!((0.0..1.0).contains(&dropout), "dropout {dropout}");
         let Some(adapter) = &mut self.adapter else { return };
         adapter.options.dropout = dropout;
-        for (_, linear) in self.decoder.linears_mut() {
+        for linear in self.decoder.linears_mut() {
             if let Some(term) = &mut linear.low_rank {
                 term.dropout = dropout as f32;
             }
@@ -241,6 +263,7 @@ impl Model {
     /// When the weights are packed: their sum would be rounded once more.
     pub fn merge_adapter(&mut self) -> Result<(), ModelError> {
         self.refuse_packed("merged with its adapter: the sums would be rounded again")?;
+        // Embedding and head stay as the adapter has them.
         let Some(adapter) = self.adapter.take() else { return Ok(()) };
         for (_, weight, term) in &adapter.terms {
             let (a, b) = (self.params.get(term.a).tensor.clone(), self.params.get(term.b).tensor.clone());
@@ -252,22 +275,24 @@ impl Model {
         Ok(())
     }
 
-    /// Writes the adapter as PEFT's `save_pretrained` writes it; `base` is what it was trained on.
+    /// Writes the adapter as PEFT's `save_pretrained` writes it; `base` is the folder or name of what it was trained on, `revision` the
+    /// commit of a name.
     ///
     /// # Errors
     /// When there is none, or a file cannot be written.
-    pub fn save_adapter(&self, dir: &Path, base: &str) -> Result<(), ModelError> {
+    pub fn save_adapter(&self, dir: &Path, base: &str, revision: Option<&str>) -> Result<(), ModelError> {
         let Some(adapter) = &self.adapter else {
             return Err(ModelError::Options("there is no adapter to save".to_owned()));
         };
-        let tensors = self.params.iter().skip(self.base_params).map(|(_, param)| {
-            (
-                format!("{PREFIX}{}", param.name),
-                Saved { shape: param.shape.clone(), dtype: SaveDtype::F32, tensor: &param.tensor },
-            )
+        let saved = |name: &str, param: &'_ Param| (format!("{PREFIX}{name}"), param.shape.clone());
+        let terms = self.params.iter().skip(self.base_params).map(|(_, param)| (saved(&param.name, param), param));
+        let tables = self.tables_to_save().into_iter().map(|(name, param)| (saved(&name, param), param));
+        let tensors = terms.chain(tables).map(|((name, shape), param)| {
+            (name, Saved { shape, transposed: false, dtype: SaveDtype::F32, tensor: &param.tensor })
         });
-        checkpoint::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
-        write_json(&dir.join(config::FILE), &adapter.config(base))
+        weights::write_safetensors(&dir.join(WEIGHTS), tensors.collect())?;
+        let columns_first = !self.config.blueprint.transposed().is_empty();
+        write_json(&dir.join(config::FILE), &adapter.config(base, revision, &self.modules_to_save(), columns_first))
     }
 }
 
@@ -278,6 +303,12 @@ impl Targets {
             Self::Named(names) => names.iter().any(|name| ends_with(path, name)),
         }
     }
+}
+
+/// The path of a map's module: `model.layers.0.mlp.up_proj`.
+fn path(params: &Params, linear: &Linear) -> String {
+    let name = &params.get(linear.weight).name;
+    name.strip_suffix(".weight").expect("a map's weight is called so").to_owned()
 }
 
 /// Whether a module's path is that name or ends with it, whole parts only (PEFT `check_target_module_exists`).

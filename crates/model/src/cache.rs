@@ -57,6 +57,15 @@ impl KvCache {
         }
     }
 
+    /// Empties a sequence; returns the tokens it had.
+    pub(crate) fn clear(&mut self, index: usize) -> Vec<u32> {
+        let sequence = std::mem::take(self.sequences[index].as_mut().expect("the sequence is alive"));
+        for block in sequence.blocks {
+            self.release(block);
+        }
+        sequence.tokens
+    }
+
     pub(crate) fn is_alive(&self, sequence: usize) -> bool {
         self.sequences.get(sequence).is_some_and(Option::is_some)
     }
@@ -105,6 +114,15 @@ impl KvCache {
         }
         self.sequences[index] = Some(shared);
         blocks * BLOCK
+    }
+
+    /// Takes back all tokens of a sequence but its first `length`, and gives up the blocks behind them.
+    pub(crate) fn truncate(&mut self, index: usize, length: usize) {
+        let sequence = self.sequences[index].as_mut().expect("the sequence is alive");
+        sequence.tokens.truncate(length);
+        for block in sequence.blocks.split_off(length.div_ceil(BLOCK)) {
+            self.release(block);
+        }
     }
 
     /// Makes room for more tokens of a sequence and returns the rows where they go.

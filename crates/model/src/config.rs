@@ -2,17 +2,40 @@
 
 use std::path::Path;
 
+use luthier_engine::AttentionShape;
 use serde_json::{Map, Value};
 
 use crate::arch::{self, Family};
+use crate::blueprint::Blueprint;
 use crate::error::ModelError;
 use crate::fields::Fields;
+use crate::rope::Rope;
+use crate::weights;
 
 /// The shape of a decoder, as the family's switches and `config.json` say it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Which family, by the `model_type` of transformers.
     pub family: Family,
+    /// Widths, counts and the like.
+    pub sizes: Sizes,
+    /// Whether the output head is the embedding.
+    pub tie_word_embeddings: bool,
+    /// Standard deviation of fresh weights.
+    pub initializer_range: f32,
+    /// First token of a text.
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a text.
+    pub eos_token_ids: Vec<u32>,
+    /// What it is built of.
+    pub(crate) blueprint: Blueprint,
+    /// The JSON as read, so that what we save keeps what we do not use.
+    pub json: Map<String, Value>,
+}
+
+/// The sizes that every family has, under whatever names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
     /// C: width of the residual stream.
     pub hidden_size: usize,
     /// F: width inside the MLP.
@@ -29,70 +52,31 @@ pub struct Config {
     pub vocab_size: usize,
     /// The longest text the model knows positions for.
     pub max_position_embeddings: usize,
-    /// eps inside the norms.
-    pub rms_norm_eps: f32,
-    /// Base of the rotary frequencies.
-    pub rope_theta: f64,
-    /// How the frequencies are stretched.
-    pub rope_scaling: RopeScaling,
-    /// Whether the output head is the embedding.
-    pub tie_word_embeddings: bool,
-    /// Whether q, k and v have a bias.
-    pub qkv_bias: bool,
-    /// Whether o has a bias.
-    pub output_bias: bool,
-    /// Whether the MLP's maps have a bias.
-    pub mlp_bias: bool,
-    /// Standard deviation of fresh weights.
-    pub initializer_range: f32,
-    /// First token of a text.
-    pub bos_token_id: Option<u32>,
-    /// Tokens that end a text.
-    pub eos_token_ids: Vec<u32>,
-    /// The JSON as read, so that what we save keeps what we do not use.
-    pub json: Map<String, Value>,
 }
 
 /// More blocks than any decoder has; a bound on what is allocated before the files are looked at.
 const MOST_LAYERS: usize = 10_000;
 
-/// Stretching of rotary frequencies (transformers `modeling_rope_utils.py`).
-#[derive(Clone, Debug, PartialEq)]
-pub enum RopeScaling {
-    /// Frequencies as they are.
-    None,
-    /// All frequencies divided by the factor.
-    Linear {
-        /// At least 1.
-        factor: f64,
-    },
-    /// Low frequencies divided by the factor, high ones kept, those between blended.
-    Llama3 {
-        /// At least 1.
-        factor: f64,
-        /// Wavelengths above original / this are divided by the factor.
-        low_freq_factor: f64,
-        /// Wavelengths below original / this are kept.
-        high_freq_factor: f64,
-        /// Positions of the original training.
-        original_max_position_embeddings: f64,
-    },
+/// More experts in all blocks than any decoder has.
+pub(crate) const MOST_EXPERTS: usize = 100_000;
+
+impl std::ops::Deref for Config {
+    type Target = Sizes;
+
+    fn deref(&self) -> &Sizes {
+        &self.sizes
+    }
 }
 
 impl Config {
-    /// Reads `config.json` of a model folder.
+    /// Reads `config.json` of a model folder, or what a file that holds a whole model says in its place (see
+    /// [`weights::open`]).
     ///
     /// # Errors
     /// When it is missing, no JSON, of an unsupported family, or lacks or contradicts a field.
-    pub fn read(dir: &Path) -> Result<Self, ModelError> {
-        let path = dir.join("config.json");
-        if !path.is_file() {
-            return Err(ModelError::NotAModel { path: dir.to_owned(), why: no_config(dir) });
-        }
-        let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
-        let json: Map<String, Value> = serde_json::from_slice(&text)
-            .map_err(|error| ModelError::config(&path, format!("is not a JSON object: {error}")))?;
-        Self::from_json(json, &path)
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        let (json, named) = weights::config(path)?;
+        Self::from_json(json, &named)
     }
 
     /// The configuration that this JSON describes; `path` is named in errors.
@@ -100,6 +84,7 @@ impl Config {
     /// # Errors
     /// As [`Config::read`].
     pub fn from_json(json: Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
+        let json = text_part(json);
         let fields = Fields { json: &json, path };
         let family = fields.text("model_type")?;
         let family = Family::from_name(family).ok_or_else(|| ModelError::UnsupportedFamily {
@@ -107,97 +92,77 @@ impl Config {
             found: family.to_owned(),
             supported: arch::names().join(", "),
         })?;
-        fields.check_activation()?;
         fields.refuse(
             "quantization_config",
             "quantised files cannot be read; give the original f32, bf16 or f16 model",
         )?;
-        family.check(&fields)?;
-        let hidden_size = fields.size("hidden_size")?;
-        let num_attention_heads = fields.size("num_attention_heads")?;
-        let num_key_value_heads = fields.size_or("num_key_value_heads", num_attention_heads)?;
-        let head_dim = match fields.optional_size("head_dim")? {
-            Some(size) => size,
-            None if hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
-            None => {
-                let why = format!(
-                    "hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}, \
-                     and there is no head_dim to say how wide a head is"
-                );
-                return Err(ModelError::config(path, why));
-            }
-        };
-        let mut config = Self {
+        let (sizes, blueprint) = family.read(&fields)?;
+        let config = Self {
             family,
-            hidden_size,
-            intermediate_size: fields.size("intermediate_size")?,
-            num_hidden_layers: fields.size("num_hidden_layers")?,
-            num_attention_heads,
-            num_key_value_heads,
-            head_dim,
-            vocab_size: fields.size("vocab_size")?,
-            max_position_embeddings: fields.size_or("max_position_embeddings", 2048)?,
-            rms_norm_eps: fields.positive_or("rms_norm_eps", 1e-6)? as f32,
-            rope_theta: fields.rope_theta()?,
-            rope_scaling: fields.rope_scaling()?,
-            tie_word_embeddings: fields.flag_or("tie_word_embeddings", family.ties_by_default())?,
-            qkv_bias: family.qkv_bias(&fields)?,
-            output_bias: family.output_bias(&fields)?,
-            mlp_bias: fields.flag_or("mlp_bias", false)?,
-            initializer_range: fields.positive_or("initializer_range", 0.02)? as f32,
+            tie_word_embeddings: blueprint.head.tied,
+            initializer_range: fields.positive_or(family.initializer_field(), 0.02)? as f32,
             bos_token_id: fields.token_ids("bos_token_id")?.first().copied(),
             eos_token_ids: fields.token_ids("eos_token_id")?,
-            json: Map::new(),
+            sizes,
+            blueprint,
+            json: json.clone(),
         };
-        config.check(path)?;
-        config.json = json;
         Ok(config)
     }
 
-    fn check(&self, path: &Path) -> Result<(), ModelError> {
-        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
-            let (heads, kv) = (self.num_attention_heads, self.num_key_value_heads);
-            let why = format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {kv}");
-            return Err(ModelError::config(path, why));
+    /// The same with so many rows of embedding and head, if it has fewer.
+    #[must_use]
+    pub fn with_vocabulary(mut self, rows: usize) -> Self {
+        if rows > self.sizes.vocab_size {
+            self.sizes.vocab_size = rows;
+            self.json.insert("vocab_size".to_owned(), rows.into());
         }
-        if !self.head_dim.is_multiple_of(2) {
-            let why = format!("head_dim {} is odd; rotary positions need pairs", self.head_dim);
-            return Err(ModelError::config(path, why));
-        }
-        if self.num_hidden_layers > MOST_LAYERS {
-            let why = format!("num_hidden_layers {} is above {MOST_LAYERS}", self.num_hidden_layers);
-            return Err(ModelError::config(path, why));
-        }
-        Ok(())
+        self
     }
 
-    /// The D/2 rotary frequencies in radians a position, scaled; formed in f32 as transformers forms them.
-    pub fn rope_frequencies(&self) -> Vec<f32> {
-        let d = self.head_dim as f32;
-        let plain = (0..self.head_dim / 2).map(|i| 1.0 / (self.rope_theta as f32).powf((2 * i) as f32 / d));
-        match self.rope_scaling {
-            RopeScaling::None => plain.collect(),
-            RopeScaling::Linear { factor } => plain.map(|f| f / factor as f32).collect(),
-            RopeScaling::Llama3 {
-                factor,
-                low_freq_factor,
-                high_freq_factor,
-                original_max_position_embeddings: original,
-            } => plain
-                .map(|frequency| {
-                    let wavelength = std::f64::consts::TAU / f64::from(frequency);
-                    if wavelength < original / high_freq_factor {
-                        frequency
-                    } else if wavelength > original / low_freq_factor {
-                        frequency / factor as f32
-                    } else {
-                        let smooth = (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
-                        let low = f64::from(frequency) / factor;
-                        ((1.0 - smooth) * low + smooth * f64::from(frequency)) as f32
-                    }
-                })
-                .collect(),
+    /// Whether queries and keys are turned otherwise in texts longer than this.
+    pub fn rope_turns_at(&self) -> Option<usize> {
+        self.blueprint.ropes.iter().filter_map(Rope::turns_at).min()
+    }
+
+    /// Whether texts of up to so many tokens have the same keys where they begin alike.
+    pub fn keys_are_shared(&self, longest: usize) -> bool {
+        self.rope_turns_at().is_none_or(|at| longest <= at)
+    }
+
+    /// Of those, the length beyond which the whole text is computed anew.
+    pub(crate) fn rope_starts_over_at(&self) -> Option<usize> {
+        self.blueprint.ropes.iter().filter(|rope| rope.starts_over()).filter_map(Rope::turns_at).min()
+    }
+
+    /// How many places the model has vectors for, where it has learnt them; others go on beyond what they were trained on.
+    pub fn most_positions(&self) -> Option<usize> {
+        self.blueprint.embedding.positions.as_ref().map(|positions| positions.rows - positions.offset)
+    }
+
+    /// The longest text it is for, in tokens: the positions it was trained on, or as many as its rotary scaling stretches them to.
+    pub fn context(&self) -> usize {
+        let stretched = self.blueprint.ropes.iter().filter_map(Rope::stretched_positions);
+        stretched.fold(self.max_position_embeddings, usize::max)
+    }
+
+    /// The first of its rotary tables.
+    pub fn rope(&self) -> Option<&Rope> {
+        self.blueprint.ropes.first()
+    }
+}
+
+impl Sizes {
+    /// What is wrong with sizes that do not go together.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+            let (heads, kv) = (self.num_attention_heads, self.num_key_value_heads);
+            return Err(format!("num_attention_heads {heads} is not a multiple of num_key_value_heads {kv}"));
         }
+        if self.num_hidden_layers > MOST_LAYERS {
+            return Err(format!("num_hidden_layers {} is above {MOST_LAYERS}", self.num_hidden_layers));
+        }
+        Ok(())
     }
 
     /// Width of all query heads, H*D.
@@ -209,18 +174,24 @@ impl Config {
     pub fn key_width(&self) -> usize {
         self.num_key_value_heads * self.head_dim
     }
+
+    /// Heads of the usual kind, scores divided by the root of a head's width.
+    pub(crate) fn attention(&self) -> AttentionShape {
+        AttentionShape::new(self.num_attention_heads, self.num_key_value_heads, self.head_dim)
+    }
 }
 
-/// Why a folder without `config.json` is no model, and what to give instead.
-fn no_config(dir: &Path) -> String {
-    if dir.join("adapter_config.json").is_file() {
-        return "it holds an adapter; give its base model as the model, and this folder as the adapter".to_owned();
+/// The configuration of a model that sees, brought down to that of its text part, which is a family of its own.
+fn text_part(mut json: Map<String, Value>) -> Map<String, Value> {
+    if json.get("model_type").is_none_or(|kind| kind != "gemma3") {
+        return json;
     }
-    if dir.is_dir() {
-        return "it holds no config.json; give the folder that transformers' save_pretrained wrote".to_owned();
+    let Some(Value::Object(mut text)) = json.remove("text_config") else { return json };
+    text.insert("model_type".to_owned(), "gemma3_text".into());
+    for field in ["bos_token_id", "eos_token_id", "pad_token_id", "tie_word_embeddings", "torch_dtype", "dtype"] {
+        if let Some(value) = json.remove(field) {
+            text.entry(field).or_insert(value);
+        }
     }
-    if dir.exists() {
-        return "it is a file; give the folder that config.json stands in".to_owned();
-    }
-    "there is no such folder; give the path of a folder with config.json and model.safetensors".to_owned()
+    text
 }

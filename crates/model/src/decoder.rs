@@ -1,39 +1,51 @@
-//! The one transformer: pre-norm decoder blocks with rotary positions, grouped-query attention and a gated MLP.
-//! Families differ in names and switches only (`arch/`), never in this code.
+//! The one transformer: blocks of attention and MLP with norms around them, between an embedding and a head. What a family
+//! does otherwise stands in its blueprint (`arch/`), never in this code.
 
-use luthier_engine::{AttentionShape, Layout, Linear, Param, ParamId, Params, Recompute, RopeTable, Tape, Tensor, Var};
+mod attention;
+mod build;
+mod mlp;
 
-use crate::config::Config;
-use crate::error::ModelError;
+use luthier_engine::{Head, Layout, Linear, Norm, ParamId, Recompute, RopeTable, Tape, Var};
+
+use crate::blueprint::{Around, Arrangement};
+use crate::rope::Rope;
+
+use attention::Attention;
+pub(crate) use build::{Role, Weight};
+use mlp::Mlp;
 
 /// Which parameters make the decoder.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// `[V, C]`.
-    pub embedding: ParamId,
-    /// L blocks.
-    pub blocks: Vec<Block>,
-    /// `[C]`, before the head.
-    pub norm: ParamId,
-    /// `[V, C]`; the embedding itself when tied.
-    pub head: ParamId,
-    attention: AttentionShape,
-    frequencies: Vec<f32>,
-    eps: f32,
+    embedding: Embedding,
+    blocks: Vec<Block>,
+    last_norm: Option<Norm>,
+    /// From the decoder's width to that of the head's rows.
+    projection: Option<Linear>,
+    /// Vectors to logits.
+    pub head: Head,
+    ropes: Vec<Rope>,
+    residual_scale: f32,
 }
 
-/// One block: attention and MLP, each behind a norm and added to the stream.
+/// Tokens and places to vectors.
 #[derive(Clone, Debug)]
-pub struct Block {
-    input_norm: ParamId,
-    q: Linear,
-    k: Linear,
-    v: Linear,
-    o: Linear,
-    post_attention_norm: ParamId,
-    gate: Linear,
-    up: Linear,
-    down: Linear,
+struct Embedding {
+    /// `[V, E]`.
+    table: ParamId,
+    scale: f32,
+    projection: Option<Linear>,
+    /// `[P, C]`, and the row of place 0.
+    positions: Option<(ParamId, usize)>,
+    norm: Option<Norm>,
+}
+
+/// Attention and MLP, with the norms around them.
+#[derive(Clone, Debug)]
+struct Block {
+    norms: Arrangement<Norm>,
+    attention: Attention,
+    mlp: Mlp,
 }
 
 /// Where attention finds its keys and values.
@@ -60,54 +72,10 @@ impl KeysAndValues for Packed {
     }
 }
 
-impl Decoder {
-    /// Registers the decoder's parameters, getting the numbers of each from `fill(name, shape)`.
-    ///
-    /// # Errors
-    /// Those of `fill`.
-    pub fn build(
-        config: &Config,
-        params: &mut Params,
-        mut fill: impl FnMut(&str, &[usize]) -> Result<Tensor, ModelError>,
-    ) -> Result<Self, ModelError> {
-        let mut add = |name: String, shape: &[usize]| -> Result<ParamId, ModelError> {
-            let tensor = fill(&name, shape)?;
-            Ok(params.push(Param { name, shape: shape.to_owned(), tensor, trainable: false }))
-        };
-        let (c, f, v) = (config.hidden_size, config.intermediate_size, config.vocab_size);
-        let (query_width, key_width) = (config.query_width(), config.key_width());
-        let embedding = add("model.embed_tokens.weight".to_owned(), &[v, c])?;
-        let mut blocks = Vec::with_capacity(config.num_hidden_layers);
-        for layer in 0..config.num_hidden_layers {
-            let mut linear = |path: &str, outs: usize, inputs: usize, bias: bool| -> Result<Linear, ModelError> {
-                let path = format!("model.layers.{layer}.{path}");
-                let weight = add(format!("{path}.weight"), &[outs, inputs])?;
-                let bias = if bias { Some(add(format!("{path}.bias"), &[outs])?) } else { None };
-                Ok(Linear { weight, bias, low_rank: None })
-            };
-            let q = linear("self_attn.q_proj", query_width, c, config.qkv_bias)?;
-            let k = linear("self_attn.k_proj", key_width, c, config.qkv_bias)?;
-            let v = linear("self_attn.v_proj", key_width, c, config.qkv_bias)?;
-            let o = linear("self_attn.o_proj", c, query_width, config.output_bias)?;
-            let gate = linear("mlp.gate_proj", f, c, config.mlp_bias)?;
-            let up = linear("mlp.up_proj", f, c, config.mlp_bias)?;
-            let down = linear("mlp.down_proj", c, f, config.mlp_bias)?;
-            let input_norm = add(format!("model.layers.{layer}.input_layernorm.weight"), &[c])?;
-            let post_attention_norm = add(format!("model.layers.{layer}.post_attention_layernorm.weight"), &[c])?;
-            blocks.push(Block { input_norm, q, k, v, o, post_attention_norm, gate, up, down });
-        }
-        let norm = add("model.norm.weight".to_owned(), &[c])?;
-        let head = if config.tie_word_embeddings { embedding } else { add("lm_head.weight".to_owned(), &[v, c])? };
-        let attention = AttentionShape {
-            heads: config.num_attention_heads,
-            kv_heads: config.num_key_value_heads,
-            head_size: config.head_dim,
-            scale: 1.0 / (config.head_dim as f32).sqrt(),
-        };
-        let frequencies = config.rope_frequencies();
-        Ok(Self { embedding, blocks, norm, head, attention, frequencies, eps: config.rms_norm_eps })
-    }
+/// The stream `[N, C]`, and what the part before adds to it, not yet added.
+type Stream = (Var, Option<Var>);
 
+impl Decoder {
     /// tokens: N ids -> hidden states `[n, C]` behind the last norm, of the rows that are wanted (all N when `None`).
     pub fn forward(
         &self,
@@ -118,12 +86,11 @@ impl Decoder {
         wanted: Option<&[u32]>,
     ) -> Var {
         let pass = Pass {
-            rope: RopeTable::new(tape.device(), &layout.positions, &self.frequencies, 1.0),
+            ropes: self.ropes.iter().map(|rope| table(tape, rope, layout)).collect(),
             layout: layout.clone(),
-            attention: self.attention,
-            eps: self.eps,
+            residual_scale: self.residual_scale,
         };
-        let mut x = tape.embed(tokens, self.embedding);
+        let mut x = self.embedding.forward(tape, tokens, layout);
         let mut delta: Option<Var> = None;
         // Behind the last attention a row is on its own: those that nobody asks for go no further, if they are many.
         let early = wanted.filter(|rows| rows.len() * 16 <= tokens.len() * 15);
@@ -131,119 +98,177 @@ impl Decoder {
         for (layer, block) in self.blocks.iter().enumerate() {
             let last = layer + 1 == self.blocks.len();
             // The last block's backward comes at once: nothing is gained by running it again.
-            let (stream, added) = if again && !last {
+            (x, delta) = if again && !last {
                 block.forward_again(tape, &pass, layer, &x, delta.as_ref())
             } else {
-                block.forward(tape, &pass, layer, x, delta, store, early.filter(|_| last))
+                block.forward(tape, &pass, layer, (x, delta), store, early.filter(|_| last))
             };
-            (x, delta) = (stream, Some(added));
         }
         if let (Some(rows), None) = (wanted, early) {
             x = tape.gather(&x, rows);
             delta = delta.map(|delta| tape.gather(&delta, rows));
         }
-        pass.norm(tape, x, delta, self.norm).1
+        let hidden = match (&self.last_norm, delta) {
+            (Some(norm), Some(delta)) => tape.add_norm(&x, &delta, norm).1,
+            (Some(norm), None) => tape.norm(&x, norm),
+            (None, Some(delta)) => tape.add(&x, &delta),
+            (None, None) => x,
+        };
+        match &self.projection {
+            Some(projection) => tape.linear(&hidden, projection),
+            None => hidden,
+        }
     }
 
-    /// Every linear map with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
-    pub fn linears_mut(&mut self) -> impl Iterator<Item = (String, &mut Linear)> {
-        self.blocks.iter_mut().enumerate().flat_map(|(layer, block)| {
-            [
-                ("self_attn.q_proj", &mut block.q),
-                ("self_attn.k_proj", &mut block.k),
-                ("self_attn.v_proj", &mut block.v),
-                ("self_attn.o_proj", &mut block.o),
-                ("mlp.gate_proj", &mut block.gate),
-                ("mlp.up_proj", &mut block.up),
-                ("mlp.down_proj", &mut block.down),
-            ]
-            .into_iter()
-            .map(move |(name, linear)| (format!("model.layers.{layer}.{name}"), linear))
-        })
+    /// The embedding `[V, E]`.
+    pub(crate) fn embedding(&self) -> ParamId {
+        self.embedding.table
+    }
+
+    /// Every linear map of the blocks with the path of its module, such as `model.layers.0.mlp.up_proj`, in order.
+    pub fn linears_mut(&mut self) -> impl Iterator<Item = &mut Linear> {
+        self.blocks
+            .iter_mut()
+            .flat_map(|block| block.attention.linears_mut().into_iter().chain(block.mlp.linears_mut()))
+    }
+}
+
+/// Cosines and sines of a pass. Where they depend on the length of a text, each segment has its own.
+fn table(tape: &Tape<'_>, rope: &Rope, layout: &Layout) -> RopeTable {
+    if rope.turns_at().is_none() {
+        let (frequencies, factor) = rope.frequencies(1);
+        return RopeTable::new(tape.device(), &layout.positions, &frequencies, factor);
+    }
+    let parts = layout.segments.iter().enumerate().map(|(index, segment)| {
+        let (frequencies, factor) = rope.frequencies(layout.text_length(index));
+        (&layout.positions[segment.queries.clone()], frequencies, factor)
+    });
+    RopeTable::of_parts(tape.device(), parts)
+}
+
+impl Embedding {
+    fn forward(&self, tape: &mut Tape<'_>, tokens: &[u32], layout: &Layout) -> Var {
+        let mut x = tape.embed(tokens, self.table);
+        if let Some(projection) = &self.projection {
+            x = tape.linear(&x, projection);
+        }
+        if self.scale != 1.0 {
+            x = tape.scale(&x, self.scale);
+        }
+        if let Some((table, offset)) = self.positions {
+            let rows: Vec<u32> = layout.positions.iter().map(|position| position + offset as u32).collect();
+            let places = tape.embed(&rows, table);
+            x = tape.add(&x, &places);
+        }
+        match &self.norm {
+            Some(norm) => tape.norm(&x, norm),
+            None => x,
+        }
     }
 }
 
 /// What is the same for all blocks of a forward.
 #[derive(Clone, Debug)]
 struct Pass {
-    rope: RopeTable,
+    ropes: Vec<RopeTable>,
     layout: Layout,
-    attention: AttentionShape,
-    eps: f32,
+    residual_scale: f32,
 }
 
 impl Pass {
-    /// Adds what the block before left to the stream, and norms the sum.
-    fn norm(&self, tape: &mut Tape<'_>, x: Var, delta: Option<Var>, weight: ParamId) -> (Var, Var) {
-        match delta {
-            Some(delta) => tape.add_rms_norm(&x, &delta, weight, self.eps),
-            None => {
-                let h = tape.rms_norm(&x, weight, self.eps);
-                (x, h)
+    /// The stream, what the part before left added, and what the part reads of it.
+    fn enter(tape: &mut Tape<'_>, (x, delta): Stream, around: &Around<Norm>) -> (Var, Var) {
+        let (stream, read) = Self::enter_through(tape, (x, delta), around.before.as_ref());
+        (if around.adds_to_normed { read.clone() } else { stream }, read)
+    }
+
+    fn enter_through(tape: &mut Tape<'_>, (x, delta): Stream, norm: Option<&Norm>) -> (Var, Var) {
+        match (norm, delta) {
+            (Some(norm), Some(delta)) => tape.add_norm(&x, &delta, norm),
+            (Some(norm), None) => {
+                let read = tape.norm(&x, norm);
+                (x, read)
             }
+            (None, Some(delta)) => {
+                let sum = tape.add(&x, &delta);
+                (sum.clone(), sum)
+            }
+            (None, None) => (x.clone(), x),
         }
+    }
+
+    /// Whether what a part gives is added to the stream as it is.
+    fn adds_plainly(&self, around: &Around<Norm>) -> bool {
+        self.residual_scale == 1.0 && around.behind.is_none() && around.after_sum.is_none()
+    }
+
+    /// What a part gave, on its way to the stream.
+    fn leave(&self, tape: &mut Tape<'_>, stream: Var, mut given: Var, around: &Around<Norm>) -> Stream {
+        if let Some(norm) = &around.behind {
+            given = tape.norm(&given, norm);
+        }
+        given = self.scaled(tape, given);
+        match &around.after_sum {
+            Some(norm) => (tape.add_norm(&stream, &given, norm).1, None),
+            None => (stream, Some(given)),
+        }
+    }
+
+    fn scaled(&self, tape: &mut Tape<'_>, given: Var) -> Var {
+        if self.residual_scale == 1.0 { given } else { tape.scale(&given, self.residual_scale) }
     }
 }
 
 impl Block {
-    /// x, delta: the stream `[N, C]` and what the block before adds to it -> the same for the block behind; of the
-    /// rows that are wanted (all when `None`).
+    /// The stream and what the block before adds to it -> the same for the block behind; of the rows that are wanted (all
+    /// when `None`).
     fn forward(
         &self,
         tape: &mut Tape<'_>,
         pass: &Pass,
         layer: usize,
-        x: Var,
-        delta: Option<Var>,
+        stream: Stream,
         store: &mut dyn KeysAndValues,
         wanted: Option<&[u32]>,
-    ) -> (Var, Var) {
-        let (mut stream, h) = pass.norm(tape, x, delta, self.input_norm);
-        let mut heads = self.attend(tape, pass, layer, &h, store);
-        if let Some(rows) = wanted {
-            stream = tape.gather(&stream, rows);
-            heads = tape.gather(&heads, rows);
+    ) -> Stream {
+        let keep = |tape: &mut Tape<'_>, x: Var| match wanted {
+            Some(rows) => tape.gather(&x, rows),
+            None => x,
+        };
+        match &self.norms {
+            Arrangement::Sequential { attention, mlp } => {
+                let (stream, read) = Pass::enter(tape, stream, attention);
+                let heads = self.attention.heads(tape, pass, layer, &read, store);
+                let (stream, heads) = (keep(tape, stream), keep(tape, heads));
+                let attended = tape.linear(&heads, &self.attention.output);
+                let stream = pass.leave(tape, stream, attended, attention);
+                let (stream, read) = Pass::enter(tape, stream, mlp);
+                let given = self.mlp.forward(tape, &read, pass.adds_plainly(mlp));
+                pass.leave(tape, stream, given, mlp)
+            }
+            Arrangement::Parallel { attention, mlp } => {
+                let (stream, read) = Pass::enter_through(tape, stream, Some(attention));
+                let heads = self.attention.heads(tape, pass, layer, &read, store);
+                let (stream, heads) = (keep(tape, stream), keep(tape, heads));
+                let attended = tape.linear(&heads, &self.attention.output);
+                let read = tape.norm(&stream, mlp);
+                let given = self.mlp.forward(tape, &read, false);
+                let both = tape.add(&attended, &given);
+                (stream, Some(pass.scaled(tape, both)))
+            }
         }
-        let attended = tape.linear(&heads, &self.o);
-        let (stream, h) = tape.add_rms_norm(&stream, &attended, self.post_attention_norm, pass.eps);
-        (stream, self.mlp(tape, &h))
     }
 
-    /// The same, keeping only `x` and `delta` for the backward.
-    fn forward_again(
-        &self,
-        tape: &mut Tape<'_>,
-        pass: &Pass,
-        layer: usize,
-        x: &Var,
-        delta: Option<&Var>,
-    ) -> (Var, Var) {
+    /// The same, keeping only the stream and what is added to it for the backward.
+    fn forward_again(&self, tape: &mut Tape<'_>, pass: &Pass, layer: usize, x: &Var, delta: Option<&Var>) -> Stream {
         let (block, pass) = (self.clone(), pass.clone());
         let inputs: Vec<&Var> = std::iter::once(x).chain(delta).collect();
         let outputs = tape.run_again(&inputs, move |tape, inputs| {
-            let (x, delta) = (inputs[0].clone(), inputs.get(1).cloned());
-            let (x, delta) = block.forward(tape, &pass, layer, x, delta, &mut Packed, None);
-            vec![x, delta]
+            let stream = (inputs[0].clone(), inputs.get(1).cloned());
+            let (x, delta) = block.forward(tape, &pass, layer, stream, &mut Packed, None);
+            std::iter::once(x).chain(delta).collect()
         });
-        let [x, delta] = outputs.try_into().expect("a block gives the stream and what is to be added");
-        (x, delta)
-    }
-
-    /// What the heads of all rows read, `[N, H*D]`.
-    fn attend(&self, tape: &mut Tape<'_>, pass: &Pass, layer: usize, h: &Var, store: &mut dyn KeysAndValues) -> Var {
-        let q = tape.linear(h, &self.q);
-        let k = tape.linear(h, &self.k);
-        let v = tape.linear(h, &self.v);
-        let q = tape.rope(&q, &pass.rope, pass.attention.heads);
-        let k = tape.rope(&k, &pass.rope, pass.attention.kv_heads);
-        let (k, v) = store.exchange(layer, k, v);
-        tape.attention(&q, &k, &v, &pass.attention, &pass.layout)
-    }
-
-    fn mlp(&self, tape: &mut Tape<'_>, h: &Var) -> Var {
-        let gate = tape.linear(h, &self.gate);
-        let up = tape.linear(h, &self.up);
-        let gated = tape.swiglu(&gate, &up);
-        tape.last_linear(&gated, &self.down)
+        let mut outputs = outputs.into_iter();
+        (outputs.next().expect("a block gives the stream"), outputs.next())
     }
 }

@@ -1,10 +1,15 @@
 //! Fields of `config.json`, with errors that name file and field.
 
+mod rope;
+
+pub(crate) use rope::RopeDefaults;
+
 use std::path::Path;
 
+use luthier_engine::Activation;
 use serde_json::{Map, Value};
 
-use crate::config::RopeScaling;
+use crate::config::Sizes;
 use crate::error::ModelError;
 
 /// Larger sizes are refused: two of them multiplied stay far from overflow, and no decoder comes near.
@@ -17,8 +22,41 @@ pub(crate) struct Fields<'a> {
     pub(crate) path: &'a Path,
 }
 
+/// Names that a family has for the sizes; the first that stands in the file counts.
+pub(crate) struct SizeNames {
+    pub(crate) hidden: &'static [&'static str],
+    pub(crate) intermediate: &'static [&'static str],
+    pub(crate) layers: &'static [&'static str],
+    pub(crate) heads: &'static [&'static str],
+    pub(crate) positions: &'static [&'static str],
+}
+
+impl SizeNames {
+    /// Those of llama, which most families keep.
+    pub(crate) const USUAL: Self = Self {
+        hidden: &["hidden_size"],
+        intermediate: &["intermediate_size"],
+        layers: &["num_hidden_layers"],
+        heads: &["num_attention_heads"],
+        positions: &["max_position_embeddings"],
+    };
+}
+
+/// What sizes are where a configuration does not say; most families leave none unsaid.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct SizeDefaults {
+    pub(crate) hidden: Option<usize>,
+    pub(crate) intermediate: Option<usize>,
+    pub(crate) layers: Option<usize>,
+    pub(crate) heads: Option<usize>,
+    pub(crate) key_value_heads: Option<usize>,
+    pub(crate) head_dim: Option<usize>,
+    pub(crate) vocab: Option<usize>,
+    pub(crate) positions: Option<usize>,
+}
+
 impl<'a> Fields<'a> {
-    fn wrong(&self, field: &str, value: &Value, due: &str) -> ModelError {
+    pub(crate) fn wrong(&self, field: &str, value: &Value, due: &str) -> ModelError {
         ModelError::config(self.path, format!("field \"{field}\" must be {due}, found {value}"))
     }
 
@@ -26,7 +64,11 @@ impl<'a> Fields<'a> {
         ModelError::config(self.path, format!("field \"{field}\" is missing"))
     }
 
-    fn get(&self, field: &str) -> Option<&'a Value> {
+    pub(crate) fn contradiction(&self, why: impl Into<String>) -> ModelError {
+        ModelError::config(self.path, why)
+    }
+
+    pub(crate) fn get(&self, field: &str) -> Option<&'a Value> {
         self.json.get(field).filter(|value| !value.is_null())
     }
 
@@ -51,10 +93,70 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A size that may be switched off with null, which is not the same as not being said.
+    pub(crate) fn size_or_null(&self, field: &str, default: Option<usize>) -> Result<Option<usize>, ModelError> {
+        if self.json.contains_key(field) { self.optional_size(field) } else { Ok(default) }
+    }
+
+    /// A number above 0 that may be switched off with null.
+    pub(crate) fn positive_or_null(&self, field: &str, default: Option<f64>) -> Result<Option<f64>, ModelError> {
+        if self.json.contains_key(field) { self.optional_positive(field) } else { Ok(default) }
+    }
+
+    /// Under the first of the names that stands in the file; the first name is the one that is called missing.
+    pub(crate) fn size_under(&self, names: &[&str], default: Option<usize>) -> Result<usize, ModelError> {
+        let there = names.iter().find(|name| self.get(name).is_some());
+        match (there, default) {
+            (Some(name), _) => self.size(name),
+            (None, Some(size)) => Ok(size),
+            (None, None) => Err(self.missing(names[0])),
+        }
+    }
+
+    /// The sizes that every family has.
+    pub(crate) fn sizes(&self, names: &SizeNames, defaults: &SizeDefaults) -> Result<Sizes, ModelError> {
+        let hidden_size = self.size_under(names.hidden, defaults.hidden)?;
+        let num_attention_heads = self.size_under(names.heads, defaults.heads)?;
+        let head_dim = match self.optional_size("head_dim")?.or(defaults.head_dim) {
+            Some(size) => size,
+            None if hidden_size.is_multiple_of(num_attention_heads) => hidden_size / num_attention_heads,
+            None => {
+                return Err(self.contradiction(format!(
+                    "hidden_size {hidden_size} is not a multiple of num_attention_heads {num_attention_heads}, \
+                     and there is no head_dim to say how wide a head is"
+                )));
+            }
+        };
+        let sizes = Sizes {
+            hidden_size,
+            intermediate_size: self.size_under(names.intermediate, defaults.intermediate)?,
+            num_hidden_layers: self.size_under(names.layers, defaults.layers)?,
+            num_attention_heads,
+            num_key_value_heads: self
+                .size_or("num_key_value_heads", defaults.key_value_heads.unwrap_or(num_attention_heads))?,
+            head_dim,
+            vocab_size: self.size_under(&["vocab_size"], defaults.vocab)?,
+            max_position_embeddings: self.size_under(names.positions, defaults.positions.or(Some(2048)))?,
+        };
+        sizes.check().map_err(|why| self.contradiction(why))?;
+        Ok(sizes)
+    }
+
+    /// The sizes of a family with llama's names, all of them said.
+    pub(crate) fn usual_sizes(&self) -> Result<Sizes, ModelError> {
+        self.sizes(&SizeNames::USUAL, &SizeDefaults::default())
+    }
+
     /// A number above 0 that is still one as f32.
     pub(crate) fn positive_or(&self, field: &str, default: f64) -> Result<f64, ModelError> {
         let Some(value) = self.get(field) else { return Ok(default) };
         positive(value).ok_or_else(|| self.wrong(field, value, "a number above 0"))
+    }
+
+    /// A number above 0, or none.
+    pub(crate) fn optional_positive(&self, field: &str) -> Result<Option<f64>, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(None) };
+        positive(value).map(Some).ok_or_else(|| self.wrong(field, value, "a number above 0"))
     }
 
     pub(crate) fn flag_or(&self, field: &str, default: bool) -> Result<bool, ModelError> {
@@ -74,76 +176,47 @@ impl<'a> Fields<'a> {
         ids.ok_or_else(|| self.wrong(field, value, "a token id or a list of token ids"))
     }
 
-    pub(crate) fn check_activation(&self) -> Result<(), ModelError> {
-        match self.get("hidden_act") {
-            None => Ok(()),
-            // Two names of one function in transformers.
-            Some(Value::String(name)) if name == "silu" || name == "swish" => Ok(()),
-            Some(value) => Err(self.wrong("hidden_act", value, "\"silu\" (no other activation is supported)")),
-        }
-    }
-
-    /// The base of the frequencies: a field of its own, or inside `rope_parameters` as newer transformers write it.
-    pub(crate) fn rope_theta(&self) -> Result<f64, ModelError> {
-        match self.get("rope_parameters").and_then(|rope| rope.get("rope_theta")) {
-            Some(theta) => {
-                positive(theta).ok_or_else(|| self.wrong("rope_parameters.rope_theta", theta, "a number above 0"))
-            }
-            None => self.positive_or("rope_theta", 10_000.0),
-        }
-    }
-
-    pub(crate) fn rope_scaling(&self) -> Result<RopeScaling, ModelError> {
-        let field = if self.get("rope_scaling").is_some() { "rope_scaling" } else { "rope_parameters" };
-        let Some(value) = self.get(field) else { return Ok(RopeScaling::None) };
-        let scaling = value.as_object().ok_or_else(|| self.wrong(field, value, "an object"))?;
-        let number = |name: &str| {
-            scaling.get(name).and_then(positive).ok_or_else(|| {
-                let found = scaling.get(name).map_or("missing".to_owned(), Value::to_string);
-                ModelError::config(
-                    self.path,
-                    format!("field \"{field}.{name}\" must be a number above 0, it is {found}"),
-                )
-            })
-        };
-        let default = Value::from("default");
-        let kind = match scaling.get("rope_type").or_else(|| scaling.get("type")) {
-            None if field == "rope_scaling" => return Err(self.missing("rope_scaling.rope_type")),
-            kind => kind.unwrap_or(&default),
-        };
-        match kind.as_str() {
-            Some("default") => Ok(RopeScaling::None),
-            Some("linear") => Ok(RopeScaling::Linear { factor: number("factor")? }),
-            Some("llama3") => {
-                let (low_freq_factor, high_freq_factor) = (number("low_freq_factor")?, number("high_freq_factor")?);
-                if high_freq_factor <= low_freq_factor {
-                    let due = format!("above low_freq_factor {low_freq_factor}");
-                    return Err(self.wrong(&format!("{field}.high_freq_factor"), &scaling["high_freq_factor"], &due));
-                }
-                Ok(RopeScaling::Llama3 {
-                    factor: number("factor")?,
-                    low_freq_factor,
-                    high_freq_factor,
-                    original_max_position_embeddings: number("original_max_position_embeddings")?,
-                })
-            }
+    /// The activation of the MLP, by the names that transformers has for it.
+    pub(crate) fn activation(&self, field: &str, default: Activation) -> Result<Activation, ModelError> {
+        let Some(value) = self.get(field) else { return Ok(default) };
+        match value.as_str() {
+            Some("silu" | "swish") => Ok(Activation::Silu),
+            Some("gelu") => Ok(Activation::Gelu),
+            // Ways of writing one function.
+            Some("gelu_new" | "gelu_pytorch_tanh" | "gelu_fast") => Ok(Activation::GeluTanh),
+            Some("relu") => Ok(Activation::Relu),
+            Some("quick_gelu") => Ok(Activation::QuickGelu),
             _ => {
-                let why = format!("{field} of type {kind} is not supported; supported are: default, linear, llama3");
-                Err(ModelError::config(self.path, why))
+                Err(self.wrong(field, value, "silu, gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu or quick_gelu"))
             }
         }
+    }
+
+    /// Which layers have a window: those that `layer_types` calls sliding, or else those that the rule says.
+    pub(crate) fn sliding_layers(&self, layers: usize, rule: impl Fn(usize) -> bool) -> Result<Vec<bool>, ModelError> {
+        let Some(value) = self.get("layer_types") else { return Ok((0..layers).map(rule).collect()) };
+        let kind = |value: &Value| match value.as_str() {
+            Some("sliding_attention") => Some(true),
+            Some("full_attention") => Some(false),
+            _ => None,
+        };
+        let kinds: Option<Vec<bool>> = value.as_array().and_then(|list| list.iter().map(kind).collect());
+        kinds.filter(|kinds| kinds.len() == layers).ok_or_else(|| {
+            let due = format!("a list of {layers} times \"full_attention\" or \"sliding_attention\"");
+            self.wrong("layer_types", value, &due)
+        })
     }
 
     pub(crate) fn refuse(&self, field: &str, why: &str) -> Result<(), ModelError> {
         match self.get(field) {
             Some(value) if value != &Value::Bool(false) => {
-                Err(ModelError::config(self.path, format!("field \"{field}\" is {value}: {why}")))
+                Err(self.contradiction(format!("field \"{field}\" is {value}: {why}")))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn positive(value: &Value) -> Option<f64> {
+pub(super) fn positive(value: &Value) -> Option<f64> {
     value.as_f64().filter(|&x| x as f32 > 0.0 && (x as f32).is_finite())
 }

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use luthier_engine::{Device, Layout, Numbers, ParamId, Params, Tape, Tensor, Var};
+use luthier_engine::{Device, Head, Layout, Numbers, Params, Tape, Tensor, Var};
+use luthier_gguf::{TensorType, Vocabulary};
 use serde_json::{Map, Value};
 
 use crate::adapter::Adapter;
-use crate::checkpoint::{self, SaveDtype, Saved, Tensors};
 use crate::config::Config;
-use crate::decoder::{Decoder, Packed};
+use crate::decoder::{Decoder, Packed, Role};
 use crate::error::ModelError;
 use crate::init::Stream;
+use crate::open::Opening;
 use crate::store::Store;
+use crate::weights::{self, SaveDtype, Saved};
 
 /// A decoder with its weights.
 #[derive(Debug)]
@@ -24,7 +26,9 @@ pub struct Model {
     pub generation_config: Option<Map<String, Value>>,
     /// The type its weights were stored in.
     pub stored_dtype: SaveDtype,
-    pub(crate) store: Store,
+    pub(crate) opening: Opening,
+    /// V of the files.
+    pub(crate) stored_vocabulary: usize,
     pub(crate) decoder: Decoder,
     pub(crate) device: Device,
     pub(crate) adapter: Option<Adapter>,
@@ -32,57 +36,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// Opens a folder that transformers' `save_pretrained` wrote; all weights frozen. Those that lie in the files as f32
-    /// are used where they are.
-    ///
-    /// # Errors
-    /// Naming the file and the field or tensor that is wrong.
-    pub fn load(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::load_as(dir, device, Store::F32)
-    }
-
-    /// As [`Model::load`], with the weights held as `store` says. They are packed as they are read, one after another, so the
-    /// model is never in memory as f32.
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn load_as(dir: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
-        let mut model =
-            Self::open(dir, device, |tensors, name, stored, shape| match (store.packing(name, shape), shape) {
-                (Some(packing), &[rows, cols]) => tensors.pack(stored, [rows, cols], packing).map(Numbers::Packed),
-                _ => tensors.map_or_read(stored, shape),
-            })?;
-        model.store = store;
-        Ok(model)
-    }
-
-    /// As [`Model::load`] for weights that will be trained: all are read into memory of their own at once. (Mapped ones
-    /// would be copied at the first update, and their pages stay beside the copies.)
-    ///
-    /// # Errors
-    /// As [`Model::load`].
-    pub fn load_to_train(dir: &Path, device: &Device) -> Result<Self, ModelError> {
-        Self::open(dir, device, |tensors, _, stored, shape| tensors.read(stored, shape).map(Numbers::Owned))
-    }
-
-    /// `numbers` gets the tensors, a parameter's name, its name in the files, and its shape.
-    fn open(
-        dir: &Path,
-        device: &Device,
-        numbers: impl Fn(&Tensors, &str, &str, &[usize]) -> Result<Numbers, ModelError>,
-    ) -> Result<Self, ModelError> {
-        let config = Config::read(dir)?;
-        let tensors = Tensors::of_model(dir)?;
-        let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            Ok(tensor(device, shape, numbers(&tensors, name, stored_name(&tensors, name), shape)?))
-        })?;
-        check_leftovers(&tensors, &params, dir)?;
-        let model = Self::of(config, params, decoder, device);
-        let generation_config = read_generation_config(dir)?;
-        Ok(Self { generation_config, stored_dtype: tensors.stored_dtype(), ..model })
-    }
-
     /// A model with fresh weights: normal with the configuration's `initializer_range`, norms 1, biases 0.
     ///
     /// # Errors
@@ -92,14 +45,16 @@ impl Model {
         check_weight_count(&config, path)?;
         let deviation = f64::from(config.initializer_range);
         let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |name, shape| {
-            let count = shape.iter().product();
-            let data = match name {
-                _ if name.ends_with("norm.weight") => vec![1.0; count],
-                _ if name.ends_with(".bias") => vec![0.0; count],
-                _ => Stream::new(seed, name).normals(count, deviation),
+        let decoder = Decoder::build(&config, &mut params, |weight| {
+            let count = weight.shape.iter().product();
+            let data = match weight.role {
+                Role::Norm { fresh } => vec![fresh; count],
+                Role::Bias => vec![0.0; count],
+                Role::Table | Role::Positions | Role::Matrix => {
+                    Stream::new(seed, weight.name).normals(count, deviation)
+                }
             };
-            Ok(tensor(device, shape, Numbers::Owned(data)))
+            Ok(tensor(device, &weight.in_memory(), Numbers::Owned(data)))
         })?;
         Ok(Self::of(config, params, decoder, device))
     }
@@ -108,23 +63,27 @@ impl Model {
     ///
     /// # Errors
     /// When the configuration, which `path` names, asks for more weights than any machine holds.
-    pub fn of_shape(config: Config, path: &Path, device: &Device, store: Store) -> Result<Self, ModelError> {
+    pub fn of_shape(config: Config, path: &Path, device: &Device, opening: Opening) -> Result<Self, ModelError> {
         check_weight_count(&config, path)?;
+        let stored_vocabulary = config.vocab_size;
+        let config = config.with_vocabulary(opening.vocabulary);
         let mut params = Params::default();
-        let decoder = Decoder::build(&config, &mut params, |name, shape| {
+        let decoder = Decoder::build(&config, &mut params, |weight| {
+            let shape = weight.in_memory();
             let cols = shape.last().copied().unwrap_or(1);
             let rows = shape.iter().product::<usize>() / cols;
-            Ok(tensor(device, shape, Numbers::Absent { rows, cols, packing: store.packing(name, shape) }))
+            Ok(tensor(device, &shape, Numbers::Absent { rows, cols, packing: opening.packing(weight.role) }))
         })?;
-        Ok(Self { store, ..Self::of(config, params, decoder, device) })
+        Ok(Self { opening, stored_vocabulary, ..Self::of(config, params, decoder, device) })
     }
 
     /// A base model, nothing attached.
-    fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
+    pub(crate) fn of(config: Config, params: Params, decoder: Decoder, device: &Device) -> Self {
         Self {
             generation_config: None,
             stored_dtype: SaveDtype::F32,
-            store: Store::F32,
+            opening: Opening::default(),
+            stored_vocabulary: config.vocab_size,
             base_params: params.len(),
             config,
             params,
@@ -139,14 +98,14 @@ impl Model {
         &self.device
     }
 
-    /// The output head `[V, C]`, for [`Tape::head_loss`].
-    pub fn head(&self) -> ParamId {
-        self.decoder.head
+    /// The output head, for [`Tape::head_loss`].
+    pub fn head(&self) -> &Head {
+        &self.decoder.head
     }
 
-    /// How its frozen weights are held.
-    pub fn store(&self) -> Store {
-        self.store
+    /// How it was opened.
+    pub fn opening(&self) -> Opening {
+        self.opening
     }
 
     /// Marks every weight as trained: full fine-tuning. [`Model::load_to_train`] opens a model for it.
@@ -154,14 +113,15 @@ impl Model {
     /// # Panics
     /// If the weights are packed: the recipe's check refuses that before.
     pub fn train_everything(&mut self) {
-        assert_eq!(self.store, Store::F32, "packed weights cannot be trained");
+        assert_eq!(self.opening.store, Store::F32, "packed weights cannot be trained");
         self.params.set_trainable(|_| true);
     }
 
     /// tokens: N ids, packed as `layout` says -> hidden states `[n, C]` of the wanted rows (all when `None`).
     ///
     /// # Errors
-    /// When a token is not in the vocabulary. Positions beyond `max_position_embeddings` are the caller's decision.
+    /// When a token is not in the vocabulary, or a place beyond those that the model has learnt. Positions beyond
+    /// `max_position_embeddings` of other models are the caller's decision.
     pub fn forward(
         &self,
         tape: &mut Tape<'_>,
@@ -170,6 +130,7 @@ impl Model {
         wanted: Option<&[u32]>,
     ) -> Result<Var, ModelError> {
         self.check_tokens(tokens)?;
+        self.check_length(layout.positions.iter().max().map_or(0, |last| *last as usize + 1))?;
         Ok(self.decoder.forward(tape, tokens, layout, &mut Packed, wanted))
     }
 
@@ -203,6 +164,16 @@ impl Model {
         }
     }
 
+    /// Whether a text of so many tokens has all its places learnt.
+    pub(crate) fn check_length(&self, length: usize) -> Result<(), ModelError> {
+        match self.config.most_positions() {
+            Some(most) if length > most => Err(ModelError::Input(format!(
+                "a text of {length} tokens is longer than the {most} places that the model has learnt; shorten it"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes the base weights as transformers writes them: `config.json`, `generation_config.json`,
     /// `model.safetensors`. The tokenizer's files are the caller's.
     ///
@@ -211,11 +182,12 @@ impl Model {
     pub fn save(&self, dir: &Path, dtype: SaveDtype) -> Result<(), ModelError> {
         self.refuse_packed("saved: the files would hold weights that are rounded already")?;
         self.check_range(dtype)?;
-        let tensors =
-            self.params.iter().take(self.base_params).map(|(_, param)| {
-                (param.name.clone(), Saved { shape: param.shape.clone(), dtype, tensor: &param.tensor })
-            });
-        checkpoint::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
+        let columns_first = self.config.blueprint.transposed();
+        let tensors = self.params.iter().take(self.base_params).map(|(_, param)| {
+            let transposed = columns_first.contains(&param.name);
+            (param.name.clone(), Saved { shape: param.shape.clone(), transposed, dtype, tensor: &param.tensor })
+        });
+        weights::write_safetensors(&dir.join("model.safetensors"), tensors.collect())?;
         let mut json = self.config.json.clone();
         json.insert("torch_dtype".to_owned(), dtype.torch_name().into());
         if json.contains_key("dtype") {
@@ -230,12 +202,32 @@ impl Model {
         Ok(())
     }
 
+    /// Writes the base weights and `vocabulary` as a GGUF file, matrices as `kind`: what llama.cpp runs.
+    ///
+    /// # Errors
+    /// When llama.cpp has no counterpart for the model, a weight is beyond the range of `kind`, the file cannot be written, or
+    /// the weights are packed.
+    pub fn save_gguf(&self, path: &Path, kind: TensorType, vocabulary: &Vocabulary) -> Result<(), ModelError> {
+        self.refuse_packed("saved: the file would hold weights that are rounded twice")?;
+        let transposed = self.config.blueprint.transposed();
+        let params = self.params.iter().take(self.base_params).map(|(_, param)| {
+            let stored = weights::Exported {
+                shape: &param.shape,
+                transposed: transposed.contains(&param.name),
+                tensor: &param.tensor,
+            };
+            (param.name.as_str(), stored)
+        });
+        let vocabulary = vocabulary.clone().filled_up_to(self.config.vocab_size);
+        weights::write_gguf(path, &self.config.json, &params.collect(), kind, &vocabulary)
+    }
+
     /// What is made from packed weights is not what would be made from the model they stand for.
     pub(crate) fn refuse_packed(&self, cannot_be: &str) -> Result<(), ModelError> {
-        if self.store == Store::F32 {
+        if self.opening.store == Store::F32 {
             return Ok(());
         }
-        let store = self.store;
+        let store = self.opening.store;
         Err(ModelError::Options(format!("a model held as {store} cannot be {cannot_be}; open it as f32")))
     }
 
@@ -254,42 +246,11 @@ impl Model {
     }
 }
 
-/// The name a weight has in the files: those of a model saved without its head have no `model.` in front.
-fn stored_name<'a>(tensors: &Tensors, name: &'a str) -> &'a str {
-    match name.strip_prefix("model.") {
-        Some(bare) if !tensors.contains(name) && tensors.contains(bare) => bare,
-        _ => name,
-    }
-}
-
-/// Refuses files with blocks or biases that the configuration does not know: the model would run without them.
-fn check_leftovers(tensors: &Tensors, params: &Params, dir: &Path) -> Result<(), ModelError> {
-    for name in tensors.names() {
-        let bare = name.strip_prefix("model.").unwrap_or(name);
-        // Old files carry the rotary frequencies, which follow from the configuration.
-        let matters = bare.starts_with("layers.") && !bare.ends_with("rotary_emb.inv_freq");
-        if matters && params.find(&format!("model.{bare}")).is_none() {
-            let path = dir.join("config.json");
-            let why = format!("describes a model without the tensor \"{name}\" that the files hold; is it theirs?");
-            return Err(ModelError::Config { path, why });
-        }
-    }
-    Ok(())
-}
-
 /// 256 GiB of f32: beyond it a size in the configuration is a slip.
 const MOST_WEIGHTS: usize = 1 << 36;
 
 fn check_weight_count(config: &Config, path: &Path) -> Result<(), ModelError> {
-    let (c, f) = (config.hidden_size, config.intermediate_size);
-    let block = [config.query_width(), config.key_width(), f].into_iter().try_fold(0usize, |sum, width| {
-        // q and o, k and v; gate, up and down count as two, which is close enough for a bound.
-        sum.checked_add(width.checked_mul(c)?.checked_mul(2)?)
-    });
-    let count = block
-        .and_then(|block| block.checked_mul(config.num_hidden_layers))
-        .and_then(|blocks| blocks.checked_add(config.vocab_size.checked_mul(c)?));
-    match count {
+    match config.blueprint.weights(&config.sizes) {
         Some(count) if count <= MOST_WEIGHTS => Ok(()),
         _ => Err(ModelError::config(path, "its sizes multiply to more than 64 billion weights; is a size mistyped?")),
     }
@@ -319,14 +280,4 @@ pub(crate) fn write_json(path: &Path, json: &Map<String, Value>) -> Result<(), M
     let text = serde_json::to_string_pretty(json).expect("a JSON map can be written");
     luthier_files::write_atomically(path, |file| std::io::Write::write_all(file, text.as_bytes()))
         .map_err(ModelError::write(path))
-}
-
-fn read_generation_config(dir: &Path) -> Result<Option<Map<String, Value>>, ModelError> {
-    let path = dir.join("generation_config.json");
-    if !path.is_file() {
-        return Ok(None);
-    }
-    let text = std::fs::read(&path).map_err(ModelError::read(&path))?;
-    let json = serde_json::from_slice(&text);
-    json.map(Some).map_err(|error| ModelError::config(&path, format!("is not a JSON object: {error}")))
 }

@@ -4,7 +4,9 @@ use std::fmt;
 
 use luthier_engine::Packing;
 
-/// How frozen weights are held. Norms and biases are f32 always, and so is what training changes.
+use crate::decoder::Role;
+
+/// How frozen weights are held. Norms, biases and places are f32 always, and so is what training changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Store {
     /// Four bytes a number; used where they lie if the files hold f32.
@@ -21,15 +23,12 @@ pub enum Store {
 
 impl Store {
     /// How a parameter is packed; none for f32.
-    pub(crate) fn packing(self, name: &str, shape: &[usize]) -> Option<Packing> {
-        let is_table = matches!(name, "model.embed_tokens.weight" | "lm_head.weight");
-        match self {
-            _ if shape.len() != 2 => None,
-            Self::F32 => None,
-            Self::Bf16 => Some(Packing::Bf16),
-            Self::Int8 => Some(Packing::Int8),
-            Self::Nf4 if is_table => Some(Packing::Int8),
-            Self::Nf4 => Some(Packing::Nf4),
+    pub(crate) fn packing(self, role: Role) -> Option<Packing> {
+        match (self, role) {
+            (Self::F32, _) | (_, Role::Bias | Role::Norm { .. } | Role::Positions) => None,
+            (Self::Bf16, _) => Some(Packing::Bf16),
+            (Self::Int8, _) | (Self::Nf4, Role::Table) => Some(Packing::Int8),
+            (Self::Nf4, Role::Matrix) => Some(Packing::Nf4),
         }
     }
 }

@@ -42,7 +42,7 @@ fn assert_losses(what: &str, model: &Model, rows: &Value, golden: &Value) -> f64
 }
 
 fn options(targets: Targets) -> LoraOptions {
-    LoraOptions { rank: 4, alpha: 8.0, dropout: 0.0, rslora: false, targets }
+    LoraOptions::new(4, 8.0, targets)
 }
 
 fn named(names: &[&str]) -> Targets {
@@ -184,12 +184,12 @@ fn an_adapter_saved_and_loaded_again_gives_the_same_bits_and_the_same_files() {
         model.attach_lora(&choice, 5).unwrap();
         train_a_little(&mut model);
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        model.save_adapter(first.path(), "the/base").unwrap();
+        model.save_adapter(first.path(), "the/base", None).unwrap();
         let mut again = fixture::model("llama-gqa-tied-llama3-rope");
         again.load_adapter(first.path()).unwrap();
         assert_eq!(bits(&logits(&model, &tokens)), bits(&logits(&again, &tokens)));
         assert_eq!(model.params.count(), again.params.count());
-        again.save_adapter(second.path(), "the/base").unwrap();
+        again.save_adapter(second.path(), "the/base", None).unwrap();
         for file in ["adapter_config.json", "adapter_model.safetensors"] {
             assert_eq!(
                 fs::read(first.path().join(file)).unwrap(),
@@ -206,7 +206,7 @@ fn a_saved_adapter_config_has_the_fields_of_peft() {
     let mut model = fixture::model("qwen2-bias-tied");
     model.load_adapter(&theirs).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    model.save_adapter(dir.path(), "fixtures/models/qwen2-bias-tied").unwrap();
+    model.save_adapter(dir.path(), "fixtures/models/qwen2-bias-tied", None).unwrap();
     let (ours, theirs) = (json(&dir.path().join("adapter_config.json")), json(&theirs.join("adapter_config.json")));
     assert_eq!(ours, theirs);
 }

@@ -54,10 +54,11 @@ fn a_folder_that_is_no_adapter_is_refused() {
     refused(&folder("qwen2-bias-tied"), &["no adapter_config.json", "whole model"]);
     refused(&repository().join("fixtures/metrics"), &["no adapter_config.json", "save_pretrained"]);
     let weights = |dir: &Path| dir.join("adapter_model.safetensors");
-    adapter_refused(|dir| fs::remove_file(weights(dir)).unwrap(), &["holds no adapter_model.safetensors"]);
+    let neither = ["holds neither adapter_model.safetensors nor adapter_model.bin"];
+    adapter_refused(|dir| fs::remove_file(weights(dir)).unwrap(), &neither);
     adapter_refused(
         |dir| fs::rename(weights(dir), dir.join("adapter_model.bin")).unwrap(),
-        &["holds no adapter_model.safetensors", "adapter_model.bin"],
+        &["adapter_model.bin", "no file that torch.save wrote"],
     );
     for text in ["", "[]", "{\"r\": 4"] {
         adapter_refused(
@@ -84,8 +85,6 @@ fn adapter_fields_that_are_wrong_or_unsupported_are_named() {
     adapter_field_refused("use_rslora", json!("yes"), &["\"use_rslora\" must be true or false"]);
     for (field, value) in [
         ("use_dora", json!(true)),
-        ("fan_in_fan_out", json!(true)),
-        ("modules_to_save", json!(["lm_head"])),
         ("rank_pattern", json!({"q_proj": 8})),
         ("alpha_pattern", json!({"q_proj": 8})),
         ("layers_to_transform", json!([0])),
@@ -163,7 +162,7 @@ fn an_adapter_cut_off_anywhere_is_an_error() {
 
 #[test]
 fn lora_options_out_of_range_are_refused() {
-    let good = LoraOptions { rank: 4, alpha: 8.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear };
+    let good = LoraOptions::new(4, 8.0, Targets::AllLinear);
     let mut model = fixture::model("qwen2-bias-tied");
     let named = |names: &[&str]| Targets::Named(names.iter().map(|&name| name.to_owned()).collect());
     for (options, wanted) in [

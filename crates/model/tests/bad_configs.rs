@@ -50,8 +50,8 @@ fn a_config_that_is_no_json_object_is_refused() {
 
 #[test]
 fn an_unsupported_family_is_refused_with_the_supported_ones() {
-    field_refused("model_type", json!("gpt2"), &["\"gpt2\"", "llama", "qwen2"]);
-    field_refused("model_type", json!(""), &["\"\"", "llama, qwen2"]);
+    field_refused("model_type", json!("t5"), &["\"t5\"", "llama", "qwen2"]);
+    field_refused("model_type", json!(""), &["\"\"", "llama, mistral, qwen2"]);
     field_refused("model_type", json!(2), &["\"model_type\" must be a text, found 2"]);
     field_refused("model_type", Value::Null, &["\"model_type\" is missing"]);
 }
@@ -162,15 +162,18 @@ fn fresh_weights_of_absurd_sizes_are_refused() {
 fn rope_that_cannot_be_computed_is_refused() {
     for (scaling, wanted) in [
         (
-            json!({"rope_type": "yarn", "factor": 4.0}),
-            "type \"yarn\" is not supported; supported are: default, linear, llama3",
+            json!({"rope_type": "ntk-by-parts", "factor": 4.0}),
+            "type \"ntk-by-parts\" is not supported; supported are: default, linear, dynamic, llama3, yarn, longrope",
         ),
-        (json!({"type": "dynamic", "factor": 4.0}), "type \"dynamic\" is not supported"),
+        (json!({"type": "mrope", "factor": 4.0}), "type \"mrope\" is not supported"),
+        (json!({"type": "dynamic"}), "\"rope_scaling.factor\" must be a number above 0, it is missing"),
+        (json!({"rope_type": "yarn", "factor": 4.0, "beta_fast": "x"}), "\"rope_scaling.beta_fast\" must be a number"),
+        (json!({"type": "longrope", "short_factor": [1.0]}), "\"rope_scaling.short_factor\""),
         (json!({"rope_type": 7}), "type 7 is not supported"),
         (json!({"factor": 4.0}), "\"rope_scaling.rope_type\" is missing"),
         (json!("linear"), "\"rope_scaling\" must be an object, found \"linear\""),
         (json!({"type": "linear"}), "\"rope_scaling.factor\" must be a number above 0, it is missing"),
-        (json!({"type": "linear", "factor": 0}), "\"rope_scaling.factor\" must be a number above 0, it is 0"),
+        (json!({"type": "linear", "factor": 0}), "\"rope_scaling.factor\" must be a number above 0, found 0"),
         (json!({"type": "linear", "factor": "2"}), "\"rope_scaling.factor\" must be a number above 0"),
         (json!({"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0}), "\"rope_scaling.high_freq_factor\""),
         (
@@ -186,8 +189,7 @@ fn rope_that_cannot_be_computed_is_refused() {
 
 #[test]
 fn what_the_decoder_cannot_do_is_refused_by_field() {
-    field_refused("hidden_act", json!("gelu"), &["\"hidden_act\" must be \"silu\"", "found \"gelu\""]);
-    field_refused("use_sliding_window", json!(true), &["\"use_sliding_window\" is true", "set it to false"]);
+    field_refused("hidden_act", json!("tanh"), &["\"hidden_act\" must be silu, gelu,", "found \"tanh\""]);
     let quantised = json!({"quant_method": "gptq", "bits": 4});
     field_refused("quantization_config", quantised, &["\"quantization_config\"", "gptq", "original"]);
 }

@@ -12,6 +12,7 @@ use half::{bf16, f16};
 use luthier_engine::Device;
 use luthier_fixtures::json;
 use luthier_model::{Model, SaveDtype};
+use safetensors::Dtype;
 use serde_json::json;
 
 fn load(dir: &Path) -> Model {
@@ -194,6 +195,21 @@ fn saved(name: &str) -> Vec<u8> {
     let dir = tempfile::tempdir().unwrap();
     fixture::model(name).save(dir.path(), SaveDtype::F32).unwrap();
     fs::read(dir.path().join("model.safetensors")).unwrap()
+}
+
+#[test]
+fn numbers_of_64_bits_are_rounded_and_whole_numbers_beside_the_weights_do_no_harm() {
+    let copy = copy_of(&folder("qwen2-bias-tied"));
+    edit_tensors(&copy.path().join("model.safetensors"), |tensors| {
+        let norm = tensors.get_mut("model.layers.1.input_layernorm.weight").unwrap();
+        let numbers = norm.bytes.as_chunks().0.iter().map(|&four| f64::from(f32::from_le_bytes(four)) * (1.0 + 1e-12));
+        norm.bytes = numbers.flat_map(f64::to_le_bytes).collect();
+        norm.dtype = Dtype::F64;
+        let mask = Stored { dtype: Dtype::BOOL, shape: vec![4], bytes: vec![1; 4] };
+        tensors.insert("model.layers.0.self_attn.bias".to_owned(), mask);
+    });
+    let tokens = text(4, 33, 384);
+    assert_eq!(bits(&logits(&fixture::model("qwen2-bias-tied"), &tokens)), bits(&logits(&load(copy.path()), &tokens)));
 }
 
 #[test]

@@ -1,62 +1,17 @@
-//! The decoder against transformers: logits, hidden states, losses and the gradient of every parameter.
+//! The decoder against transformers on the models with whole goldens: logits, losses, the gradient of every parameter.
+//! Every shape of every family is in `families.rs`.
 
 #![allow(clippy::print_stdout, reason = "a failure shows which model it was")]
 
+mod reference;
+
 use std::path::Path;
 
-use luthier_engine::{Device, Grads, Layout, Tape};
+use luthier_engine::Device;
 use luthier_fixtures::{ids, json, numbers, repository, shared};
 use luthier_model::Model;
+use reference::{assert_close, logits, loss_and_gradients, norms};
 use serde_json::Value;
-
-fn assert_close(what: &str, ours: &[f32], golden: &[f64], tolerance: f64) {
-    assert_eq!(ours.len(), golden.len(), "{what}");
-    for (i, (&a, &b)) in ours.iter().zip(golden).enumerate() {
-        assert!((f64::from(a) - b).abs() <= tolerance, "{what}[{i}]: {a}, golden {b}");
-    }
-}
-
-/// Logits `[N, V]` of one text.
-fn logits(model: &Model, tokens: &[u32]) -> Vec<Vec<f32>> {
-    let mut tape = Tape::inference(model.device(), &model.params);
-    let hidden = model.forward(&mut tape, tokens, &Layout::packed(&[tokens.len()]), None).unwrap();
-    let flat = tape.logits(&hidden, model.head(), 0..tokens.len()).to_vec();
-    flat.chunks(model.config.vocab_size).map(<[f32]>::to_vec).collect()
-}
-
-/// Mean loss over the labelled tokens of packed rows, and the gradients, as training computes them.
-fn loss_and_gradients(model: &Model, rows: &[(Vec<u32>, Vec<i64>)]) -> (f64, usize, Grads) {
-    let lengths: Vec<usize> = rows.iter().map(|(tokens, _)| tokens.len()).collect();
-    let tokens: Vec<u32> = rows.iter().flat_map(|(tokens, _)| tokens.clone()).collect();
-    let (mut wanted, mut labels, mut start) = (Vec::new(), Vec::new(), 0);
-    for (tokens, row_labels) in rows {
-        for (i, &label) in row_labels.iter().enumerate().skip(1) {
-            if label >= 0 {
-                wanted.push((start + i - 1) as u32);
-                labels.push(label as u32);
-            }
-        }
-        start += tokens.len();
-    }
-    let mut grads = Grads::zeros(model.device(), &model.params);
-    let mut tape = Tape::training(model.device(), &model.params);
-    let hidden = model.forward(&mut tape, &tokens, &Layout::packed(&lengths), Some(&wanted)).unwrap();
-    let scale = 1.0 / labels.len() as f32;
-    let nll = tape.backward_head_loss(&hidden, model.head(), &labels, scale, &mut grads);
-    let mean = nll.iter().map(|&loss| f64::from(loss)).sum::<f64>() / labels.len() as f64;
-    (mean, labels.len(), grads)
-}
-
-fn norms(model: &Model, grads: &Grads) -> Vec<(String, f64, Vec<f32>)> {
-    let device = model.device();
-    let mut list = Vec::new();
-    for (id, param) in model.params.trainable() {
-        let norm = device.sum_of_squares(grads.view(&model.params, id).unwrap()).sqrt();
-        let first = device.download(grads.view(&model.params, id).unwrap())[..8].to_vec();
-        list.push((param.name.clone(), norm, first));
-    }
-    list
-}
 
 #[test]
 fn every_fixture_model_gives_the_reference_logits_hidden_states_and_gradients() {
@@ -99,39 +54,6 @@ fn check_fixture(folder: &Path) {
             let expected = golden["l2"].as_f64().unwrap_or_else(|| panic!("{which}: no golden for {name}"));
             assert!((norm - expected).abs() <= 1e-3 * expected, "{which} {name}: {norm}, golden {expected}");
             assert_close(&format!("{which} {name}"), &first, &numbers(&golden["first8"]), 1e-3 * expected);
-        }
-    }
-}
-
-#[test]
-fn the_tiny_random_models_give_the_reference_logits_loss_and_gradient_norms() {
-    let Some(root) = shared("models/tiny-random") else { return };
-    for name in ["llama", "llama3-rope-scaled-gqa", "qwen2"] {
-        let folder = root.join(name);
-        let golden = json(&folder.join("golden.json"));
-        let mut model = Model::load(&folder, &Device::cpu()).unwrap();
-        let batch = golden["input_ids"].as_array().unwrap();
-        let masks = golden["attention_mask_left_pad"].as_array().unwrap();
-        for (r, (row, mask)) in batch.iter().zip(masks).enumerate() {
-            let tokens: Vec<u32> =
-                ids(row).into_iter().zip(ids(mask)).filter(|(_, kept)| *kept == 1).map(|(id, _)| id).collect();
-            let ours = logits(&model, &tokens);
-            let expected = numbers(&golden["logits_last_pos"][r]);
-            assert_close(&format!("{name} row {r}"), ours.last().unwrap(), &expected, 1e-4);
-        }
-        let row0 = ids(&batch[0]);
-        let ours = logits(&model, &row0);
-        for (i, expected) in golden["row0_logits_all_pos_first8"].as_array().unwrap().iter().enumerate() {
-            assert_close(&format!("{name} position {i}"), &ours[i][..8], &numbers(expected), 1e-4);
-        }
-        model.train_everything();
-        let labels = row0.iter().enumerate().map(|(i, &id)| if i < 5 { -100 } else { i64::from(id) }).collect();
-        let (loss, _, grads) = loss_and_gradients(&model, &[(row0, labels)]);
-        let expected = golden["loss_row0_labels_first5_masked"].as_f64().unwrap();
-        assert!((loss - expected).abs() < 1e-4, "{name}: loss {loss}, golden {expected}");
-        for (parameter, norm, _) in norms(&model, &grads) {
-            let expected = golden["grad_l2"][&parameter].as_f64().unwrap();
-            assert!((norm - expected).abs() <= 1e-3 * expected, "{name} {parameter}: {norm}, golden {expected}");
         }
     }
 }

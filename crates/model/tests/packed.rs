@@ -35,7 +35,7 @@ fn weights_are_packed_as_they_are_read_and_norms_and_biases_stay_f32() {
     for name in fixture::MODELS {
         for store in STORES {
             let (model, plain) = (packed(name, store), fixture::model(name));
-            assert_eq!(model.store(), store);
+            assert_eq!(model.opening().store, store);
             let mut bytes = 0;
             for ((_, param), (_, read)) in model.params.iter().zip(plain.params.iter()) {
                 let is_table = param.name == "model.embed_tokens.weight" || param.name == "lm_head.weight";
@@ -120,7 +120,7 @@ fn an_adapter_s_loss_and_gradients_on_packed_weights_are_those_on_the_numbers_th
 
 /// Loss and gradients of a fresh adapter whose B is not zero, so that gradients reach A too.
 fn adapter_step(model: &mut Model) -> (f32, Vec<f32>) {
-    let options = LoraOptions { rank: 3, alpha: 6.0, dropout: 0.0, rslora: false, targets: Targets::AllLinear };
+    let options = LoraOptions::new(3, 6.0, Targets::AllLinear);
     model.attach_lora(&options, 7).unwrap();
     let ids: Vec<_> = model.params.trainable().map(|(id, _)| id).collect();
     for id in ids {
@@ -148,7 +148,7 @@ fn what_would_pass_on_rounded_weights_as_the_model_is_refused() {
     adapter_step(&mut model);
     fixture::assert_says(&model.merge_adapter().unwrap_err(), &["int8", "merged", "open it as f32"]);
     assert!(model.has_adapter(), "it stays as it was");
-    model.save_adapter(dir.path(), "base").unwrap();
+    model.save_adapter(dir.path(), "base", None).unwrap();
     let mut again = packed("qwen2-bias-tied", Store::Int8);
     again.load_adapter(dir.path()).unwrap();
     let tokens = text(6, 12, again.config.vocab_size);

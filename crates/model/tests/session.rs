@@ -5,8 +5,8 @@
 mod fixture;
 
 use fixture::{assert_says, bits, largest_difference, logits, text};
-use luthier_engine::Memory;
-use luthier_model::{Feed, Model, SequenceId, Session};
+use luthier_engine::{Layout, Memory, Tape};
+use luthier_model::{Feed, Model, SequenceId, Session, Wanted};
 
 /// Steps and one forward multiply the same numbers in products of other shapes: equal up to rounding, which is a share
 /// of the largest logit (3 to 7 in these models). The reference is about as far from either.
@@ -341,4 +341,86 @@ fn a_wrong_step_is_an_error_and_changes_nothing() {
     let sequence = fresh.start();
     step(&mut fresh, sequence, &[1, 2, 3]);
     assert_eq!(bits(&step(&mut session, a, &[4])), bits(&step(&mut fresh, sequence, &[4])));
+}
+
+#[test]
+fn each_token_of_a_feed_has_the_logits_and_the_hidden_state_of_one_forward() {
+    for name in fixture::MODELS {
+        let model = fixture::model(name);
+        let tokens = text(5, 30, model.config.vocab_size);
+        let (v, c) = (model.config.vocab_size, model.config.hidden_size);
+        let expected = rows_of(&model, &tokens);
+        let mut session = Session::new(&model);
+        let (each, hidden, last) = (session.start(), session.start(), session.start());
+        let feed = |sequence, tokens| Feed { sequence, tokens };
+        let feeds = [feed(each, &tokens[..20]), feed(hidden, &tokens[..12]), feed(last, &tokens[..9])];
+        let stepped = session.step_for(&feeds, &[Wanted::Each, Wanted::Hidden, Wanted::Last]).unwrap();
+        assert_eq!((stepped.logits.len(), stepped.hidden.len()), ((20 + 1 + 1) * v, 12 * c));
+        let rows = (0..20).chain([11, 8]);
+        for (row, at) in stepped.logits.chunks(v).zip(rows) {
+            assert!(apart(row, &expected[at]) < TOLERANCE, "{name}: the row of token {at}");
+        }
+        // The states are those of one forward.
+        let mut tape = Tape::inference(model.device(), &model.params);
+        let layout = Layout::packed(&[12]);
+        let states = model.forward(&mut tape, &tokens[..12], &layout, None).unwrap().tensor.to_vec();
+        assert!(apart(&stepped.hidden, &states) < TOLERANCE, "{name}");
+        // All go on as if they had been fed in any other way.
+        for (sequence, length) in [(each, 20), (hidden, 12), (last, 9)] {
+            let ours = step(&mut session, sequence, &tokens[length..=length]);
+            assert!(apart(&ours, &expected[length]) < TOLERANCE, "{name}: behind {length} tokens");
+        }
+    }
+}
+
+#[test]
+fn a_prompt_that_is_asked_for_all_its_states_gets_them_beside_an_equal_one_and_in_several_passes() {
+    let model = fixture::model("llama-mha-untied");
+    let c = model.config.hidden_size;
+    let tokens = text(6, 1100, model.config.vocab_size);
+    let mut session = Session::new(&model);
+    let (one, two) = (session.start(), session.start());
+    let feeds = [Feed { sequence: one, tokens: &tokens[..40] }, Feed { sequence: two, tokens: &tokens }];
+    let stepped = session.step_for(&feeds, &[Wanted::Last, Wanted::Hidden]).unwrap();
+    assert_eq!(stepped.hidden.len(), 1100 * c);
+    let alone = session.start();
+    let feed = [Feed { sequence: alone, tokens: &tokens[..40] }];
+    let shorter = session.step_for(&feed, &[Wanted::Hidden]).unwrap();
+    assert!(apart(&stepped.hidden[..40 * c], &shorter.hidden) < TOLERANCE);
+}
+
+#[test]
+fn what_is_taken_back_leaves_no_trace_and_its_blocks_are_used_again() {
+    let model = fixture::model("qwen2-bias-tied");
+    let tokens = text(7, 60, model.config.vocab_size);
+    let other = text(8, 60, model.config.vocab_size);
+    for (fed, kept) in [(33, 32), (40, 33), (40, 17), (20, 1), (16, 15), (32, 16), (40, 40)] {
+        let (mut session, mut plain) = (Session::new(&model), Session::new(&model));
+        let (cut, straight) = (session.start(), plain.start());
+        let head: Vec<u32> = tokens[..kept].iter().chain(&other[kept..fed]).copied().collect();
+        step(&mut session, cut, &head);
+        // A fork keeps what its parent takes back.
+        let fork = session.fork(cut);
+        session.truncate(cut, kept).unwrap();
+        step(&mut plain, straight, &tokens[..kept]);
+        for token in &tokens[kept..kept + 10] {
+            let next = std::slice::from_ref(token);
+            let (ours, theirs) = (step(&mut session, cut, next), step(&mut plain, straight, next));
+            assert!(apart(&ours, &theirs) < TOLERANCE, "{kept} of {fed} tokens kept, token {token}");
+        }
+        let whole = last_of(&model, &head.iter().copied().chain([tokens[fed]]).collect::<Vec<_>>());
+        assert!(apart(&step(&mut session, fork, &[tokens[fed]]), &whole) < TOLERANCE, "the fork of {kept} of {fed}");
+    }
+    let mut session = Session::new(&model);
+    let sequence = session.start();
+    step(&mut session, sequence, &tokens);
+    let before = memory(&model).current;
+    for _ in 0..50 {
+        session.truncate(sequence, 3).unwrap();
+        step(&mut session, sequence, &tokens[3..]);
+    }
+    assert_eq!(memory(&model).current, before, "blocks are used again");
+    assert!(session.truncate(sequence, 61).unwrap_err().to_string().contains("fewer than 61 tokens"));
+    session.free(sequence);
+    assert!(session.truncate(sequence, 0).is_err());
 }

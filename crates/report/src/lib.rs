@@ -30,8 +30,8 @@ use std::path::{Path, PathBuf};
 pub use error::ReportError;
 pub use language::Language;
 pub use run::{
-    Comparison, EvalPoint, Ledger, Machine, Manifest, MetricInfo, Model, Outcome, Perplexity, Prediction, Predictions,
-    Reason, Recipe, Run, Score, Scores, Strategy, Systems, Training, TrainingStep,
+    Commit, Comparison, EvalPoint, Ledger, Machine, Manifest, MetricInfo, Model, Outcome, Perplexity, Prediction,
+    Predictions, Reason, Recipe, Run, Score, Scores, Strategy, Systems, Training, TrainingStep,
 };
 
 /// Reads the run in `run_dir` and writes its page to `run_dir/report.html`, whole or not at all; an older page is replaced.

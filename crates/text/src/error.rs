@@ -34,7 +34,11 @@ pub enum TextError {
         encoding: &'static str,
     },
     /// The folder has no tokenizer.
-    #[error("{} has no tokenizer: expected tokenizer.json, or vocab.json with merges.txt", dir.display())]
+    #[error(
+        "{} has no tokenizer; looked for tokenizer.json, a SentencePiece or tiktoken model (tokenizer.model, spiece.model, or one file \
+         *.model), vocab.json with merges.txt, tokenizer.bin of llama2.c",
+        dir.display()
+    )]
     TokenizerMissing {
         /// The folder.
         dir: PathBuf,
@@ -47,17 +51,43 @@ pub enum TextError {
         /// What is wrong with it.
         cause: String,
     },
-    /// vocab.json and merges.txt alone do not say how text is cut before merging; that is known for some classes only.
+    /// A GGUF file could not be read.
+    #[error(transparent)]
+    Gguf(#[from] luthier_gguf::GgufError),
+    /// Such a file alone does not say all of how text becomes tokens; the rest is a property of the class, known for some only.
     #[error(
-        "{}: tokenizer_class {class:?} cannot be built from vocab.json and merges.txt (known: Qwen2Tokenizer, GPT2Tokenizer); \
-         add a tokenizer.json to the folder",
-        dir.display()
+        "{}: it is not known how tokenizer_class {class:?} reads this file (known: {known}); add a tokenizer.json to the folder",
+        path.display()
     )]
     TokenizerClass {
-        /// The folder.
-        dir: PathBuf,
-        /// The class its tokenizer_config.json names, or "" when it names none.
+        /// The file.
+        path: PathBuf,
+        /// The class that tokenizer_config.json beside it names, or "" when it names none.
         class: String,
+        /// The classes that are known for such a file.
+        known: &'static str,
+    },
+    /// Tokens could not be added.
+    #[error("the tokens were not added: {cause}")]
+    NewToken {
+        /// Which token, and why not.
+        cause: String,
+    },
+    /// The tokenizer has tokens for which the model has no row.
+    #[error(
+        "the tokenizer's ids go up to {}, but the model's embedding has {rows} rows: token {id} ({text:?}) is the first without one; \
+         take the tokenizer that belongs to the model, or let the embedding grow",
+        tokens.saturating_sub(1)
+    )]
+    BeyondEmbedding {
+        /// Highest id + 1.
+        tokens: usize,
+        /// Rows of the embedding.
+        rows: usize,
+        /// The lowest id without a row.
+        id: u32,
+        /// Its text.
+        text: String,
     },
     /// A text could not be tokenised.
     #[error("the tokenizer failed: {cause}")]
@@ -143,6 +173,12 @@ pub enum TextError {
     NothingToTrain {
         /// The fates of the rows.
         summary: String,
+    },
+    /// A tokenizer that GGUF has no counterpart for.
+    #[error("a GGUF file cannot be written: {cause}; export to a folder instead")]
+    NoGguf {
+        /// What has none.
+        cause: String,
     },
     /// The ledger does not add up: a bug of this crate.
     #[error("the ledger holds {entries} entries for {rows} rows; this is a bug of luthier")]

@@ -40,5 +40,5 @@ pub use rows::{
     Content, Fault, FaultKind, Format, Message, Role, Row, RowFault, check_conversation, messages_from_json, read_all,
     read_rows,
 };
-pub use template::{ChosenTemplate, Template};
-pub use tokenizer::{Encoded, SpecialToken, StreamDecoder, Tokenizer};
+pub use template::{Chat, ChosenTemplate, Template};
+pub use tokenizer::{Encoded, NewToken, SpecialToken, StreamDecoder, Tokenizer};

@@ -4,6 +4,7 @@
 //! sandbox with the settings of transformers' `apply_chat_template`. So one renderer serves all, and whatever a model was trained
 //! with can travel in its export.
 
+mod chat;
 mod environment;
 mod python;
 
@@ -15,6 +16,7 @@ use minijinja::Value;
 use crate::error::TextError;
 use crate::rows::Message;
 use crate::tokenizer::{Tokenizer, read_object};
+pub use chat::Chat;
 
 /// The wording of Stanford Alpaca's training script: no line break after `### Response:`, the answer is closed by the
 /// end-of-sequence token. A system message takes the place of the opening sentence; later turns repeat the headings.
@@ -75,7 +77,7 @@ impl Template {
                 Some(template) => template,
                 None => {
                     let notice = format!(
-                        "{} has no chat template (a base model); rows are written with the Alpaca template (data.template = \"alpaca\")",
+                        "{} has no chat template (a base model); conversations are written with the Alpaca template",
                         model_dir.display()
                     );
                     return Ok(ChosenTemplate { template: Self::alpaca(tokenizer)?, notice: Some(notice) });
@@ -87,12 +89,17 @@ impl Template {
     }
 
     /// The template of a model folder: `chat_template.jinja`, else `chat_template` of tokenizer_config.json (a text, or a list of
-    /// named ones of which `default` is taken), else chat_template.json. `None` where there is none.
+    /// named ones of which `default` is taken), else chat_template.json. Of a model that is one file (GGUF), the template that came
+    /// with its tokenizer. `None` where there is none.
     ///
     /// # Errors
     /// When a file is broken or the template does not parse.
     pub fn of_model(dir: impl AsRef<Path>, tokenizer: &Tokenizer) -> Result<Option<Self>, TextError> {
         let dir = dir.as_ref();
+        if dir.is_file() {
+            let Some(value) = tokenizer.config().get("chat_template") else { return Ok(None) };
+            return Self::from_setting(&dir.display().to_string(), value, tokenizer);
+        }
         let path = dir.join("chat_template.jinja");
         if path.is_file() {
             return Self::from_file(path, tokenizer).map(Some);
@@ -101,25 +108,28 @@ impl Template {
             let path = dir.join(file);
             let Some(config) = read_object(&path)? else { continue };
             let Some(value) = config.get("chat_template") else { continue };
-            let name = path.display().to_string();
-            if let Some(source) = value.as_str() {
-                return Self::from_source(&name, source, tokenizer).map(Some);
-            }
-            if let Some(list) = value.as_array() {
-                let text =
-                    |entry: &serde_json::Value, key: &str| entry.get(key).and_then(|v| v.as_str()).map(str::to_string);
-                let named: Vec<_> =
-                    list.iter().filter_map(|e| Some((text(e, "name")?, text(e, "template")?))).collect();
-                let Some((_, source)) = named.iter().find(|(name, _)| name == "default") else {
-                    return Err(TextError::TemplateNames {
-                        name,
-                        names: named.into_iter().map(|(name, _)| name).collect(),
-                    });
-                };
-                return Self::from_source(&name, source, tokenizer).map(Some);
+            if let Some(template) = Self::from_setting(&path.display().to_string(), value, tokenizer)? {
+                return Ok(Some(template));
             }
         }
         Ok(None)
+    }
+
+    /// The value of a `chat_template`: a text, or a list of named ones of which `default` is taken.
+    fn from_setting(name: &str, value: &serde_json::Value, tokenizer: &Tokenizer) -> Result<Option<Self>, TextError> {
+        if let Some(source) = value.as_str() {
+            return Self::from_source(name, source, tokenizer).map(Some);
+        }
+        let Some(list) = value.as_array() else { return Ok(None) };
+        let text = |entry: &serde_json::Value, key: &str| entry.get(key).and_then(|v| v.as_str()).map(str::to_string);
+        let named: Vec<_> = list.iter().filter_map(|e| Some((text(e, "name")?, text(e, "template")?))).collect();
+        match named.iter().find(|(name, _)| name == "default") {
+            Some((_, source)) => Self::from_source(name, source, tokenizer).map(Some),
+            None => Err(TextError::TemplateNames {
+                name: name.to_owned(),
+                names: named.into_iter().map(|(name, _)| name).collect(),
+            }),
+        }
     }
 
     /// The built-in Alpaca template.
@@ -148,7 +158,7 @@ impl Template {
     /// # Errors
     /// When it does not parse.
     pub fn from_source(name: &str, source: &str, tokenizer: &Tokenizer) -> Result<Self, TextError> {
-        let environment = environment::for_template(source)
+        let environment = environment::for_template(source, None)
             .map_err(|e| TextError::TemplateSyntax { name: name.to_string(), cause: environment::explain(&e) })?;
         let named = [
             ("bos_token", tokenizer.bos()),
@@ -165,17 +175,19 @@ impl Template {
     /// # Errors
     /// The template's own refusal (`raise_exception`), a mistake in it, or a loop that does not end.
     pub fn render(&self, messages: &[Message], add_generation_prompt: bool) -> Result<String, TextError> {
-        let mut context: Vec<(&str, Value)> = vec![
-            ("messages", messages.iter().map(message_value).collect()),
-            ("add_generation_prompt", add_generation_prompt.into()),
-            ("tools", Value::from(())),
-            ("documents", Value::from(())),
-        ];
-        context.extend(self.special.iter().map(|(key, text)| (*key, Value::from(text))));
-        let template =
-            self.environment.get_template(environment::NAME).expect("the template was added when it was parsed");
+        self.render_in(&self.environment, plain(messages, add_generation_prompt))
+    }
+
+    /// Renders with these variables over the special tokens.
+    fn render_in<'v>(
+        &'v self,
+        environment: &minijinja::Environment<'_>,
+        variables: impl IntoIterator<Item = (&'v str, Value)>,
+    ) -> Result<String, TextError> {
+        let special = self.special.iter().map(|(key, text)| (*key, Value::from(text)));
+        let template = environment.get_template(environment::NAME).expect("the template was added when it was parsed");
         template
-            .render(Value::from_pairs(context))
+            .render(Value::from_pairs(special.chain(variables)))
             .map_err(|e| TextError::TemplateRender { name: self.name.clone(), cause: environment::explain(&e) })
     }
 
@@ -196,6 +208,16 @@ impl Template {
     pub fn uses_clock(&self) -> bool {
         self.source.contains("strftime_now")
     }
+}
+
+/// The variables of a conversation of plain messages.
+fn plain(messages: &[Message], add_generation_prompt: bool) -> [(&'static str, Value); 4] {
+    [
+        ("messages", messages.iter().map(message_value).collect()),
+        ("add_generation_prompt", add_generation_prompt.into()),
+        ("tools", Value::from(())),
+        ("documents", Value::from(())),
+    ]
 }
 
 fn message_value(message: &Message) -> Value {

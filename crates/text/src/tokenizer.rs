@@ -1,22 +1,40 @@
-//! A model's tokenizer, read from its folder as transformers reads it.
+//! A model's tokenizer, read from its files as transformers reads them.
 //!
-//! `tokenizer.json` does the work (the `tokenizers` crate); `tokenizer_config.json` and `special_tokens_map.json` name the special
-//! tokens, and may add tokens. Older folders with `vocab.json` and `merges.txt` only are served by [`byte_level`].
+//! Whatever the files are ([`source`]: `tokenizer.json`, SentencePiece, tiktoken, `vocab.json` and `merges.txt`, the vocabulary of a
+//! GGUF file), they become one kind of tokenizer of the `tokenizers` crate; `tokenizer_config.json` and `special_tokens_map.json` name
+//! the special tokens, and may add tokens. The kinds most in use are also served by a faster path with the same results ([`fast`]).
 
+mod added;
 mod byte_level;
+mod fast;
+mod gguf;
+mod llama2c;
+mod merges;
+mod ordinary;
+mod pattern;
+mod protobuf;
+mod save;
+mod sentencepiece;
+mod source;
 mod special;
 mod stream;
+mod tiktoken;
 mod train;
 
 use std::collections::HashSet;
-use std::io::Write;
-use std::path::Path;
-use std::{fs, io};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
 use crate::error::TextError;
+pub use added::NewToken;
+use fast::Fast;
+use ordinary::Ordinary;
+use source::{Loaded, guarded};
 use special::{NamedTokens, Surround};
 pub use stream::StreamDecoder;
 
@@ -49,6 +67,9 @@ pub struct Tokenizer {
     borders: HashSet<u32>,
     vocab_size: usize,
     leading_bos: Option<u32>,
+    /// Made when the first text comes; none for kinds that it does not know.
+    fast: OnceLock<Option<Arc<Fast>>>,
+    ordinary: OnceLock<Arc<Ordinary>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -68,17 +89,52 @@ impl Tokenizer {
     pub fn from_dir(dir: impl AsRef<Path>) -> Result<Self, TextError> {
         let dir = dir.as_ref();
         let config = read_object(&dir.join("tokenizer_config.json"))?;
-        let path = dir.join("tokenizer.json");
-        let inner = if path.is_file() {
-            let bytes = fs::read(&path).map_err(TextError::read(&path))?;
-            parse(&bytes, &path)?
-        } else {
-            byte_level::from_vocab_and_merges(dir, config.as_ref())?
-        };
+        let model_config = read_object(&dir.join("config.json"))?;
+        let loaded = source::from_folder(dir, config.as_ref(), model_config.as_ref())?;
         let special_map = read_object(&dir.join("special_tokens_map.json"))?;
         let added = read_object(&dir.join("added_tokens.json"))?;
-        let model_config = read_object(&dir.join("config.json"))?;
-        Self::assemble(inner, config, special_map, added.as_ref(), model_config.as_ref(), dir)
+        Self::assemble(loaded, config, special_map, added.as_ref(), model_config.as_ref(), dir)
+    }
+
+    /// Reads the tokenizer that belongs to a model, given as its folder or as one file: a `.gguf` file by the vocabulary in it, a
+    /// SentencePiece or tiktoken model (`*.model`), a `.bin` of llama2.c by the `tokN.bin` (N: the model's vocabulary) or
+    /// `tokenizer.bin` beside it. For other files, such as `model.safetensors`, the folder that they lie in.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::from_dir`].
+    pub fn from_model(path: impl AsRef<Path>) -> Result<Self, TextError> {
+        let path = path.as_ref();
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or("");
+        let beside = || -> Result<_, TextError> {
+            Ok((read_object(&dir.join("tokenizer_config.json"))?, read_object(&dir.join("config.json"))?))
+        };
+        match extension {
+            _ if path.is_dir() => Self::from_dir(path),
+            "gguf" => {
+                let file = luthier_gguf::Gguf::open(path)?;
+                Self::from_gguf(&luthier_gguf::Vocabulary::of(&file)?, path)
+            }
+            "model" => {
+                let (config, model_config) = beside()?;
+                let loaded = source::from_model_file(path, config.as_ref(), model_config.as_ref())?;
+                Self::assemble(loaded, config, None, None, model_config.as_ref(), dir)
+            }
+            "bin" if let Some(vocabulary) = beside_llama2c(path) => {
+                Self::assemble(source::from_llama2c(&vocabulary)?, None, None, None, None, dir)
+            }
+            _ => Self::from_dir(dir),
+        }
+    }
+
+    /// The tokenizer of the vocabulary in a GGUF file; `path` stands in messages. Its chat template, if it has one, is in
+    /// [`Tokenizer::config`].
+    ///
+    /// # Errors
+    /// When the vocabulary is of a kind that is not read, or broken.
+    pub fn from_gguf(vocabulary: &luthier_gguf::Vocabulary, path: impl AsRef<Path>) -> Result<Self, TextError> {
+        let path = path.as_ref();
+        Self::assemble(gguf::load(vocabulary, path)?, None, None, None, None, path)
     }
 
     /// A tokenizer from the bytes of a `tokenizer.json` and, where there is one, of a `tokenizer_config.json`.
@@ -86,30 +142,60 @@ impl Tokenizer {
     /// # Errors
     /// When either does not parse, or a named special token is not in the vocabulary.
     pub fn from_bytes(tokenizer_json: &[u8], tokenizer_config: Option<&[u8]>) -> Result<Self, TextError> {
-        let inner = parse(tokenizer_json, Path::new("tokenizer.json"))?;
+        let inner = source::parse(tokenizer_json, Path::new("tokenizer.json"))?;
         let config = match tokenizer_config {
             Some(bytes) => Some(object_from(bytes, Path::new("tokenizer_config.json"))?),
             None => None,
         };
-        Self::assemble(inner, config, None, None, None, Path::new(""))
+        Self::assemble(inner.into(), config, None, None, None, Path::new(""))
     }
 
     fn assemble(
-        mut inner: tokenizers::Tokenizer,
+        loaded: Loaded,
         config: Option<Map<String, Value>>,
         special_map: Option<Map<String, Value>>,
         added: Option<&Map<String, Value>>,
         model_config: Option<&Map<String, Value>>,
         dir: &Path,
     ) -> Result<Self, TextError> {
+        let Loaded { mut inner, defaults } = loaded;
         // Limits left in tokenizer.json by whoever saved it are a setting of that run, not of the tokenizer.
         inner.with_padding(None);
         inner
             .with_truncation(None)
             .map_err(|e| TextError::TokenizerFile { path: dir.join("tokenizer.json"), cause: e.to_string() })?;
-        special::add_listed_tokens(&mut inner, config.as_ref(), added, dir)?;
+        guarded(|| special::add_listed_tokens(&mut inner, config.as_ref(), added, dir), dir)??;
+        let mut config = config;
+        for (key, value) in defaults {
+            let told = special_map.as_ref().is_some_and(|map| map.contains_key(&key));
+            if !told {
+                config.get_or_insert_default().entry(key).or_insert(value);
+            }
+        }
+        let vocab = inner.get_vocab(true);
+        if let Some((text, id)) = vocab.iter().max_by_key(|(_, id)| **id)
+            && *id as usize > 16 * (vocab.len() + 1024)
+        {
+            return Err(TextError::TokenizerFile {
+                path: dir.join("tokenizer.json"),
+                cause: format!("token {text:?} has the id {id}, but there are only {} tokens", vocab.len()),
+            });
+        }
         let named = NamedTokens::find(&inner, config.as_ref(), special_map.as_ref(), model_config, dir)?;
         let surround = Surround::of(config.as_ref(), &named);
+        let mut config = config.unwrap_or_default();
+        for (key, value) in special_map.into_iter().flatten() {
+            config.entry(key).or_insert(value);
+        }
+        Self::with_parts(inner, config, named, surround)
+    }
+
+    fn with_parts(
+        inner: tokenizers::Tokenizer,
+        config: Map<String, Value>,
+        named: NamedTokens,
+        surround: Surround,
+    ) -> Result<Self, TextError> {
         let added_tokens = inner.get_added_tokens_decoder();
         let mut special_ids: HashSet<u32> =
             added_tokens.iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
@@ -117,14 +203,31 @@ impl Tokenizer {
         let borders = added_tokens.iter().filter(|(_, token)| border(token)).map(|(id, _)| *id).collect();
         special_ids.extend(named.eos.iter().map(|token| token.id));
         let vocab_size = inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1);
-        let mut config = config.unwrap_or_default();
-        for (key, value) in special_map.into_iter().flatten() {
-            config.entry(key).or_insert(value);
-        }
-        let mut tokenizer =
-            Tokenizer { inner, config, named, surround, special_ids, borders, vocab_size, leading_bos: None };
+        let mut tokenizer = Tokenizer {
+            inner,
+            config,
+            named,
+            surround,
+            special_ids,
+            borders,
+            vocab_size,
+            leading_bos: None,
+            fast: OnceLock::new(),
+            ordinary: OnceLock::new(),
+        };
         tokenizer.leading_bos = tokenizer.find_leading_bos()?;
         Ok(tokenizer)
+    }
+
+    /// Goes on with another vocabulary, the same otherwise.
+    fn replace(&mut self, inner: tokenizers::Tokenizer) -> Result<(), TextError> {
+        *self = Self::with_parts(inner, self.config.clone(), self.named.clone(), self.surround.clone())?;
+        Ok(())
+    }
+
+    fn fast(&self) -> Option<&Fast> {
+        let make = || guarded(|| Fast::of(&self.inner), Path::new("")).ok().flatten().map(Arc::new);
+        self.fast.get_or_init(make).as_deref()
     }
 
     fn find_leading_bos(&self) -> Result<Option<u32>, TextError> {
@@ -140,8 +243,10 @@ impl Tokenizer {
     /// When the tokenizer cannot represent the text (a vocabulary without unknown token or bytes).
     pub fn encode(&self, text: &str, add_special: bool) -> Result<Vec<u32>, TextError> {
         let by_processor = add_special && self.surround == Surround::PostProcessor;
-        let encoding = self.inner.encode_fast(text, by_processor).map_err(tokenise_error)?;
-        let mut ids = encoding.get_ids().to_vec();
+        let mut ids = match self.fast().and_then(|fast| fast.encode(text, by_processor)) {
+            Some(ids) => ids,
+            None => tokenise(|| self.inner.encode_fast(text, by_processor))?.get_ids().to_vec(),
+        };
         if add_special && let Surround::Config { bos, eos } = &self.surround {
             ids.splice(0..0, *bos);
             ids.extend(*eos);
@@ -154,7 +259,10 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::encode`].
     pub fn encode_with_offsets(&self, text: &str) -> Result<Encoded, TextError> {
-        let encoding = self.inner.encode(text, false).map_err(tokenise_error)?;
+        if let Some(encoded) = self.fast().and_then(|fast| fast.encode_with_offsets(text)) {
+            return Ok(encoded);
+        }
+        let encoding = tokenise(|| self.inner.encode(text, false))?;
         Ok(Encoded { ids: encoding.get_ids().to_vec(), offsets: encoding.get_offsets().to_vec() })
     }
 
@@ -193,9 +301,9 @@ impl Tokenizer {
     /// The text of `ids`; ids outside the vocabulary are left out, bytes that are no UTF-8 become U+FFFD.
     #[must_use]
     pub fn decode(&self, ids: &[u32], skip_special: bool) -> String {
-        // No decoder of the `tokenizers` crate fails on tokens of its own vocabulary; plain token texts stand in if one did.
-        self.inner
-            .decode(ids, skip_special)
+        // No decoder of the `tokenizers` crate fails on tokens of its own vocabulary, unless a file of it is broken; then plain token
+        // texts stand in.
+        tokenise(|| self.inner.decode(ids, skip_special))
             .unwrap_or_else(|_| ids.iter().filter_map(|id| self.token_text(*id)).collect::<String>())
     }
 
@@ -268,53 +376,25 @@ impl Tokenizer {
     pub fn config(&self) -> &Map<String, Value> {
         &self.config
     }
-
-    /// Writes `tokenizer.json`, `tokenizer_config.json` and `special_tokens_map.json` into `dir`, as transformers reads them.
-    /// With `chat_template`, the Jinja source that the model was trained with travels in `tokenizer_config.json`.
-    ///
-    /// # Errors
-    /// When a file cannot be written; each file appears whole or not at all.
-    pub fn save(&self, dir: impl AsRef<Path>, chat_template: Option<&str>) -> Result<(), TextError> {
-        let dir = dir.as_ref();
-        let path = dir.join("tokenizer.json");
-        let json = self
-            .inner
-            .to_string(true)
-            .map_err(|e| TextError::TokenizerFile { path: path.clone(), cause: e.to_string() })?;
-        luthier_files::write_atomically(&path, |file| file.write_all(json.as_bytes()))
-            .map_err(TextError::write(&path))?;
-        let mut config = self.config.clone();
-        config.entry("tokenizer_class").or_insert_with(|| "PreTrainedTokenizerFast".into());
-        let mut special_map = Map::new();
-        for (key, token) in self.named.listed() {
-            if let Some(token) = token {
-                config.insert(key.into(), token.text.clone().into());
-                special_map.insert(key.into(), token.text.clone().into());
-            }
-        }
-        if let Some(template) = chat_template {
-            config.insert("chat_template".into(), template.into());
-        }
-        for (name, object) in [("tokenizer_config.json", config), ("special_tokens_map.json", special_map)] {
-            let path = dir.join(name);
-            luthier_files::write_atomically(&path, |file| {
-                serde_json::to_writer_pretty(&mut *file, &object)?;
-                file.write_all(b"\n")
-            })
-            .map_err(TextError::write(&path))?;
-        }
-        Ok(())
-    }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over by value")]
-fn tokenise_error(e: tokenizers::Error) -> TextError {
-    TextError::Tokenise { cause: e.to_string() }
+/// What the `tokenizers` crate makes of a text. It trusts some of what files say, so a file may make it panic on a text.
+fn tokenise<T>(f: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TextError> {
+    guarded(f, Path::new(""))
+        .map_err(|_| "its parts do not fit together; a file of it is broken".to_owned())
+        .and_then(|result| result.map_err(|e| e.to_string()))
+        .map_err(|cause| TextError::Tokenise { cause })
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<tokenizers::Tokenizer, TextError> {
-    tokenizers::Tokenizer::from_bytes(bytes)
-        .map_err(|e| TextError::TokenizerFile { path: path.to_path_buf(), cause: format!("not a tokenizer: {e}") })
+/// The vocabulary beside a model of llama2.c. The sixth number of the model's header is the vocabulary's size, negative where the
+/// head has weights of its own.
+fn beside_llama2c(model: &Path) -> Option<PathBuf> {
+    let dir = model.parent()?;
+    let mut header = [0; 24];
+    let told = fs::File::open(model).and_then(|mut file| file.read_exact(&mut header)).is_ok();
+    let size = i32::from_le_bytes([header[20], header[21], header[22], header[23]]).unsigned_abs();
+    let named = told.then(|| dir.join(format!("tok{size}.bin")));
+    named.into_iter().chain([dir.join("tokenizer.bin")]).find(|path| path.is_file())
 }
 
 /// A JSON object from a file, `None` where the file does not exist.

@@ -137,24 +137,104 @@ fn plain_text_is_learnt_whole_with_its_end() {
     assert_eq!(example.labelled_tokens(), example.tokens.len() - 1);
 }
 
+/// Conversations of one and two turns, with and without a system message.
+fn conversations() -> Vec<Vec<Message>> {
+    let turns = [
+        Message::user("燈會唱歌嗎？"),
+        Message::assistant("不會。"),
+        Message::user("再想想"),
+        Message::assistant("會，the lamp sings。"),
+    ];
+    let mut conversations = Vec::new();
+    for system in [None, Some(Message::system("簡短。"))] {
+        for from in [2, 0] {
+            conversations.push(system.iter().cloned().chain(turns[from..].to_vec()).collect());
+        }
+    }
+    conversations
+}
+
 /// What the rows of one real template must hold: its prompt a prefix, its labels the answer and an end.
 fn check_real_template(name: &str, tokenizer: &Tokenizer, template: &Template) {
     let renderer = Renderer::new(tokenizer, template);
-    let messages = [Message::user("燈會唱歌嗎？"), Message::assistant("會，the lamp sings。")];
-    let prompt = renderer.render_prompt(&messages[..1]).unwrap();
-    let example = renderer.render_example(&messages, TrainOn::Answers).unwrap();
-    assert_eq!(example.tokens[..example.prompt_len], prompt.tokens[..], "{name}");
-    assert!(example.text.starts_with(&prompt.text), "{name}");
-    assert!(prompt.text.contains("燈會唱歌嗎？") && !prompt.text.contains("會，the lamp"), "{name}: {}", prompt.text);
-    let labelled = labelled_text(tokenizer, &example);
-    assert!(labelled.trim_start().starts_with("會，the lamp sings。"), "{name}: {labelled}");
-    let end = labelled.trim_start().trim_start_matches("會，the lamp sings。");
-    let ids = tokenizer.encode(end, false).unwrap();
-    assert!(
-        example.ended && ids.len() == 1 && tokenizer.is_special(ids[0]),
-        "{name}: one end-of-turn token, not {end:?}"
+    for messages in conversations() {
+        let answer = messages.len() - 1;
+        let Ok(prompt) = renderer.render_prompt(&messages[..answer]) else {
+            assert!(name.contains("gemma") && messages[0] == Message::system("簡短。"), "{name} refuses");
+            continue;
+        };
+        let example = renderer.render_example(&messages, TrainOn::Answers).unwrap();
+        assert_eq!(example.tokens[..example.prompt_len], prompt.tokens[..], "{name}");
+        assert!(example.text.starts_with(&prompt.text), "{name}");
+        assert!(prompt.text.contains(&messages[answer - 1].content) && !prompt.text.contains("會，the lamp"), "{name}");
+        // One beginning, where the tokenizer or the template writes one. (minimind names the token that opens turns so.)
+        if let Some(bos) = tokenizer.bos().filter(|_| name != "minimind") {
+            let written = tokenizer.leading_bos().is_some() || example.text.starts_with(&bos.text);
+            let count = example.tokens.iter().filter(|id| **id == bos.id).count();
+            assert_eq!(
+                (count, example.tokens[0] == bos.id),
+                (usize::from(written), written),
+                "{name}: {}",
+                example.text
+            );
+        }
+        // The last answer is labelled and closed by one token; so are earlier ones, unless the template rewrites their prompt.
+        let last = renderer.render_example(&messages, TrainOn::LastAnswer).unwrap();
+        let labelled = labelled_text(tokenizer, &last);
+        let end = labelled
+            .trim_start()
+            .strip_prefix("會，the lamp sings。")
+            .unwrap_or_else(|| panic!("{name}: {labelled:?}"));
+        let ids = tokenizer.encode(end, false).unwrap();
+        assert!(
+            example.ended && ids.len() == 1 && tokenizer.is_special(ids[0]),
+            "{name}: one end-of-turn token, not {end:?}"
+        );
+        let all = labelled_text(tokenizer, &example);
+        assert!(example.labelled_tokens() >= last.labelled_tokens() && all.ends_with(&labelled), "{name}: {all:?}");
+        let earlier = answer > 2;
+        assert_eq!(all.contains("不會。"), earlier && example.unlabelled_answers == 0, "{name}: {all:?}");
+        if earlier && example.unlabelled_answers == 0 {
+            assert_eq!(all.matches(end).count(), 2, "{name}: {all:?}");
+        }
+    }
+    let example = renderer.render_example(&conversations()[0], TrainOn::Answers).unwrap();
+    eprintln!(
+        "{name}: {} tokens, {} labelled, restated {}",
+        example.tokens.len(),
+        example.labelled_tokens(),
+        example.restated
     );
-    eprintln!("{name}: prompt {} tokens, labelled {labelled:?}, restated {}", example.prompt_len, example.restated);
+}
+
+#[test]
+fn labels_derived_by_rendering_are_those_that_generation_tags_mark() {
+    let tokenizers = [tiny::byte_level(), tiny::byte_fallback()];
+    let folder = luthier_fixtures::repository().join("crates/text/tests/templates");
+    for (tokenizer, name) in tokenizers.iter().zip(["generation.jinja", "generation_blocks.jinja"]) {
+        let template = Template::from_file(folder.join(name), tokenizer).unwrap();
+        for messages in conversations() {
+            let example = Renderer::new(tokenizer, &template).render_example(&messages, TrainOn::Answers).unwrap();
+            let spans = template.generation_spans(&messages).unwrap().unwrap();
+            assert_eq!(spans.len(), messages.iter().filter(|m| m.role == luthier_text::Role::Assistant).count());
+            let marked: Vec<&str> = spans.iter().map(|span| &example.text[span.clone()]).collect();
+            let labelled = labelled_text(tokenizer, &example);
+            assert_eq!(
+                labelled.split_whitespace().collect::<String>(),
+                marked.concat().split_whitespace().collect::<String>()
+            );
+            // Token by token: what carries a label begins in a marked span, and all that begins there carries one.
+            let leading = usize::from(
+                tokenizer.leading_bos().is_some() && !example.text.starts_with(&tokenizer.bos().unwrap().text),
+            );
+            let encoded = tokenizer.encode_with_offsets(&example.text).unwrap();
+            assert_eq!(example.resplit, 0, "{name}");
+            for (i, (from, _)) in encoded.offsets.iter().enumerate() {
+                let inside = spans.iter().any(|span| span.contains(from));
+                assert_eq!(example.labelled[i + leading], inside, "{name}: {:?}", &example.text[*from..]);
+            }
+        }
+    }
 }
 
 /// The qwen2 tokenizer with the end-of-turn tokens of other models, so that each template ends its turns with one token.

@@ -107,6 +107,11 @@ fn sum(losses: &[f32]) -> f64 {
     losses.iter().map(|&loss| f64::from(loss)).sum()
 }
 
+/// Tokens of the longest row.
+pub(crate) fn longest(rows: &[TrainingRow]) -> usize {
+    rows.iter().map(|row| row.tokens.len()).max().unwrap_or(0)
+}
+
 /// Mean loss over the labelled tokens of rows, a pass of at most `micro_batch_tokens` tokens (or one row) at a time.
 ///
 /// # Errors
@@ -121,7 +126,9 @@ pub fn mean_loss(model: &Model, rows: &[TrainingRow], micro_batch_tokens: usize)
             tokens += rows[end].tokens.len();
             end += 1;
         }
-        let batch = Batch::pack(&rows[start..end]);
+        let rows = &rows[start..end];
+        let share = model.config.keys_are_shared(longest(rows));
+        let batch = if share { Batch::pack(rows) } else { Batch::pack_apart(rows) };
         labels += batch.labels.len();
         total += batch.loss(model)?;
         start = end;

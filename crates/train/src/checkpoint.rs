@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use luthier_engine::{Numbers, Params, Tensor};
 use luthier_model::ModelError;
-use luthier_model::checkpoint::{SaveDtype, Saved, Tensors, write_safetensors};
+use luthier_model::weights::{SaveDtype, Saved, Tensors, write_safetensors};
 use serde::{Deserialize, Serialize};
 
 use crate::error::TrainError;
@@ -136,7 +136,7 @@ fn save<'a>(path: &Path, tensors: impl Iterator<Item = (String, Content, &'a Ten
             Content::Numbers => SaveDtype::F32,
             Content::Bytes => SaveDtype::Bytes,
         };
-        (name, Saved { shape: shape(content, tensor), dtype, tensor })
+        (name, Saved { shape: shape(content, tensor), transposed: false, dtype, tensor })
     });
     write_safetensors(path, tensors.collect()).map_err(io::Error::other)
 }

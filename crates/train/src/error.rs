@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use luthier_hub::HubError;
 use luthier_model::ModelError;
 
 use crate::plan::PlanError;
@@ -20,6 +21,14 @@ pub enum TrainError {
         key: &'static str,
         /// Why.
         source: ModelError,
+    },
+    /// A model of the Hub cannot be had.
+    #[error("{key}: {source}")]
+    Hub {
+        /// The key of the recipe that names it.
+        key: &'static str,
+        /// Why.
+        source: HubError,
     },
     /// The recipe says of the adapter to start from what is not so.
     #[error(

@@ -28,6 +28,9 @@ const PARTS: [&str; 14] = [
 
 const MANIFEST: &str = "manifest.json";
 
+/// Field of the manifest with the commits of the models that came from the Hub, by the recipe's keys.
+pub(crate) const HUB: &str = "hub";
+
 /// Fields of the manifest: the recipe's hash, there from the beginning; what decides the trained weights, there once the run
 /// may start; when that was.
 const RECIPE: &str = "recipe_sha256";
@@ -125,6 +128,16 @@ impl RunFolder {
             self.clear()?;
         }
         self.write_manifest(&Map::from_iter([(RECIPE.to_owned(), recipe_sha256.into())]))
+    }
+
+    /// The commits of the Hub's models that the run in this folder began with, by the recipe's keys; nothing where it is no run of
+    /// this recipe, or is to be overwritten.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read.
+    pub(crate) fn commits(&self, recipe_sha256: &str) -> Result<Map<String, Value>, TrainError> {
+        let there = self.manifest()?.filter(|there| !self.overwrite && there[RECIPE] == recipe_sha256);
+        Ok(there.and_then(|there| there.get(HUB)?.as_object().cloned()).unwrap_or_default())
     }
 
     /// Whether the run may go on here: it is the one that claimed the folder, or nobody has, or it may overwrite.

@@ -11,7 +11,7 @@ use crate::batch::Batch;
 use crate::error::TrainError;
 use crate::optimiser::Optimiser;
 use crate::recipe::Train;
-use crate::setup::make_trainable;
+use crate::setup::{make_trainable, opening};
 
 /// Bytes of the counting device's stretch for what a pass takes: more than there is anywhere.
 const ENDLESS: usize = 1 << 60;
@@ -28,7 +28,7 @@ pub struct Base<'a> {
 impl<'a> Base<'a> {
     /// The base model that a run holds.
     pub fn of(model: &'a Model) -> Self {
-        Self { config: &model.config, store: model.store() }
+        Self { config: &model.config, store: model.opening().store }
     }
 }
 
@@ -86,7 +86,12 @@ impl Rehearsal {
             *kind = now - before;
             before = now;
         };
-        let mut model = Model::of_shape(base.config.clone(), Path::new("config.json"), &device, base.store)?;
+        let mut model = Model::of_shape(
+            base.config.clone(),
+            Path::new("config.json"),
+            &device,
+            opening(&options.method, base.store),
+        )?;
         since(&mut standing.weights);
         make_trainable(&mut model, &options.method, seed)?;
         since(&mut standing.adapter);

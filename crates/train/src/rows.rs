@@ -9,7 +9,7 @@ use luthier_text::{self as text, DataOptions, Prepared, Renderer, Template, Toke
 use crate::error::TrainError;
 use crate::folder::RunFolder;
 use crate::recipe::{self, ModelSource, Part, ResolvedRecipe, Source};
-use crate::setup::{base_folder, create_config, new_tokenizer};
+use crate::setup::{base_folder, base_tokenizer, create_config, new_tokenizer, vocabulary};
 
 /// A recipe's rows, and what they were rendered with.
 #[derive(Debug)]
@@ -40,32 +40,35 @@ pub fn render_rows(
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<RenderedRows, TrainError> {
     let sources = data_files(&recipe.data.sources, folder)?;
-    let (dir, config) = match &recipe.model.source {
+    let (dir, config, tokenizer) = match &recipe.model.source {
         ModelSource::Base(_) => {
             let dir = base_folder(recipe, folder, pocket)?;
             let config = Config::read(&dir)?;
-            (dir, config)
+            let tokenizer = base_tokenizer(recipe, &dir)?;
+            let config = config.with_vocabulary(vocabulary(recipe, &tokenizer));
+            (dir, config, tokenizer)
         }
         ModelSource::Create(create) => {
             let (dir, tokenizer) = (folder.path("base"), new_tokenizer(recipe, folder)?);
             luthier_files::write_folder_aside(&dir, |aside| tokenizer.save(aside, None).map_err(std::io::Error::other))
                 .map_err(|source| TrainError::Write { path: dir.clone(), source })?;
+            let tokenizer = base_tokenizer(recipe, &dir)?;
             let config = Config::from_json(create_config(create, &tokenizer), &dir.join("config.json"))?;
-            (dir, config)
+            (dir, config, tokenizer)
         }
     };
-    render(recipe, sources, &dir, &config, progress)
+    render(recipe, sources, &dir, &config, tokenizer, progress)
 }
 
-/// Renders the rows of these files with the tokenizer and template of `dir`.
+/// Renders the rows of these files with this tokenizer and the template of `dir`.
 pub(crate) fn render(
     recipe: &ResolvedRecipe,
     sources: Vec<text::Source>,
     dir: &Path,
     config: &Config,
+    tokenizer: Tokenizer,
     progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<RenderedRows, TrainError> {
-    let tokenizer = Tokenizer::from_dir(dir)?;
     let (rows, tokens) = (config.vocab_size, tokenizer.vocab_size());
     if tokens > rows {
         return Err(TrainError::Vocabulary { path: dir.to_owned(), rows, tokens });
@@ -75,7 +78,10 @@ pub(crate) fn render(
     let rows = text::read_all(&options.sources, options.limit)?;
     let prepared = text::prepare(&options, rows, &Renderer::new(&tokenizer, &chosen.template), progress)?;
     prepared.ledger.balance()?;
-    let mut notices: Vec<String> = chosen.notice.into_iter().chain(prepared.notices.iter().cloned()).collect();
+    let of_template = chosen
+        .notice
+        .map(|notice| format!("{notice}, which is saved with what is trained; data.template chooses another"));
+    let mut notices: Vec<String> = of_template.into_iter().chain(prepared.notices.iter().cloned()).collect();
     notices.extend(position_notice(config, recipe));
     notices.dedup();
     let config = config.clone();
@@ -111,7 +117,7 @@ fn data_file(source: &Source, folder: &RunFolder) -> Result<text::Source, TrainE
 }
 
 fn position_notice(config: &Config, recipe: &ResolvedRecipe) -> Option<String> {
-    let (limit, longest) = (config.max_position_embeddings, recipe.data.max_length);
+    let (limit, longest) = (config.context(), recipe.data.max_length);
     (longest > limit).then(|| {
         format!("data.max_length is {longest}, but the model knows positions up to {limit} (max_position_embeddings)")
     })

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use luthier_engine::Grads;
-use luthier_model::Model;
+use luthier_model::{Config, Model};
 
-use crate::batch::{Batch, TrainingRow, mean_loss};
+use crate::batch::{Batch, TrainingRow, longest, mean_loss};
 use crate::checkpoint::{Checkpoints, State};
 use crate::error::TrainError;
 use crate::estimate::estimate_memory;
@@ -29,6 +29,8 @@ pub struct Task<'a> {
     pub seed: u64,
     /// Seed of the epochs' orders; none for rows as they come.
     pub shuffle: Option<u64>,
+    /// Whether what rows begin with alike may be computed once.
+    pub share: bool,
 }
 
 /// A task, what is watched meanwhile, and where it goes.
@@ -49,9 +51,10 @@ pub struct Run<'a> {
 
 impl<'a> Task<'a> {
     /// What a recipe does with its rows.
-    pub fn of(recipe: &'a ResolvedRecipe, rows: &'a [TrainingRow]) -> Self {
+    pub fn of(recipe: &'a ResolvedRecipe, config: &Config, rows: &'a [TrainingRow]) -> Self {
         let shuffle = recipe.data.shuffle.then_some(recipe.seed);
-        Self { options: &recipe.train, rows, seed: recipe.seed, shuffle }
+        let share = !has_dropout(&recipe.train) && config.keys_are_shared(longest(rows));
+        Self { options: &recipe.train, rows, seed: recipe.seed, shuffle, share }
     }
 
     /// Which rows make which step.
@@ -61,15 +64,14 @@ impl<'a> Task<'a> {
     pub fn plan(&self) -> Result<StepPlan<'a>, PlanError> {
         let rows = self.rows.iter().map(|row| row.tokens.as_slice()).collect();
         let options = self.options;
-        let micro_batches = MicroBatches { tokens: options.micro_batch_tokens, share: !has_dropout(options) };
+        let micro_batches = MicroBatches { tokens: options.micro_batch_tokens, share: self.share };
         StepPlan::new(rows, self.shuffle, options.step_size, micro_batches, options.length)
     }
 
     /// Rows as one micro-batch.
     pub fn batch(&self, rows: &[usize]) -> Batch {
         let rows = rows.iter().map(|&row| &self.rows[row]);
-        // Dropout draws anew for every place, so rows that share one would be dropped alike.
-        let mut batch = if has_dropout(self.options) { Batch::pack_apart(rows) } else { Batch::pack(rows) };
+        let mut batch = if self.share { Batch::pack(rows) } else { Batch::pack_apart(rows) };
         batch.recompute = self.options.recompute.into();
         batch
     }
@@ -160,6 +162,7 @@ fn accumulate(model: &Model, task: &Task<'_>, step: &Step, grads: &mut Grads) ->
     Ok(loss / labels.max(1) as f64)
 }
 
+/// Dropout draws anew for every place, so rows that share one would be dropped alike.
 fn has_dropout(options: &Train) -> bool {
     matches!(&options.method, Method::Lora(lora) if lora.dropout > 0.0)
 }

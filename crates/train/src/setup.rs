@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use luthier_engine::Device;
-use luthier_model::{LoraOptions, Model};
-use luthier_text::{self as text, Prepared, Template, Tokenizer};
+use luthier_model::{Config, LoraOptions, Model, Opening, Store, Trained};
+use luthier_text::{self as text, NewToken, Prepared, Template, Tokenizer};
 use serde_json::{Map, Value, json};
 
 use crate::batch::TrainingRow;
 use crate::error::TrainError;
 use crate::estimate::MemoryEstimate;
 use crate::fit::check_room;
-use crate::folder::RunFolder;
+use crate::folder::{HUB, RunFolder};
 use crate::recipe::{self, Base, CreateModel, Method, ModelSource, ResolvedRecipe, Targets, TrainTokenizer};
 use crate::rehearsal::Base as PlannedBase;
 use crate::rows::{self, RenderedRows};
@@ -39,7 +39,7 @@ pub struct Setup {
     pub memory: Option<MemoryEstimate>,
 }
 
-/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest.
+/// Reads a recipe's model and rows; writes the ledger, the resolved recipe and the manifest. [`crate::find_models`] comes before it.
 /// `pocket` is the folder of the built-in model; the model lies on `device`. `progress` hears of rows rendered so far, of all.
 ///
 /// # Errors
@@ -57,15 +57,17 @@ pub fn set_up(
     }
     let sources = rows::data_files(&recipe.data.sources, folder)?;
     let base_dir = base_folder(recipe, folder, pocket)?;
-    let mut model = match recipe.train.method {
-        Method::Full => Model::load_to_train(&base_dir, device)?,
-        Method::Lora(_) => Model::load_as(&base_dir, device, recipe.model.store.into())?,
-    };
+    // What is wrong with the folder is told before what it may lack of a tokenizer.
+    Config::read(&base_dir)?;
+    let tokenizer = base_tokenizer(recipe, &base_dir)?;
+    let opening = opening(&recipe.train.method, recipe.model.store.into());
+    let opening = Opening { vocabulary: vocabulary(recipe, &tokenizer), ..opening };
+    let mut model = Model::open(&base_dir, device, &opening)?;
     // Tried before anything long begins, and undone.
     make_trainable(&mut model, &recipe.train.method, recipe.seed)?;
     let (_, trainable) = model.params.count();
     model.detach_adapter();
-    let rows = rows::render(recipe, sources, &base_dir, &model.config, progress)?;
+    let rows = rows::render(recipe, sources, &base_dir, &model.config, tokenizer, progress)?;
     let data = rows.options.sources.iter().map(|source| hash_of_file(&source.path)).collect::<Result<Vec<_>, _>>()?;
     let training_hash = training_hash(recipe, &data, &base_dir)?;
     let RenderedRows { tokenizer, template, prepared, options, notices, .. } = rows;
@@ -78,7 +80,8 @@ pub fn set_up(
     setup.prepared.check(&options)?;
     if !Tuned::of(recipe, folder).dir().exists() {
         let (weights, rows) = (setup.model.device().memory().current, setup.training_rows());
-        setup.memory = Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &rows), weights)?);
+        setup.memory =
+            Some(check_room(PlannedBase::of(&setup.model), &Task::of(recipe, &setup.model.config, &rows), weights)?);
     }
     folder.claim(setup.manifest(recipe, trainable, &hash_of(&data)))?;
     Ok(setup)
@@ -133,10 +136,12 @@ impl Setup {
             "template": self.template.name(),
             "notices": self.notices,
         });
-        match manifest {
-            Value::Object(map) => map,
-            _ => unreachable!("the literal above is an object"),
+        let Value::Object(mut manifest) = manifest else { unreachable!("the literal above is an object") };
+        let commits = recipe.commits();
+        if !commits.is_empty() {
+            manifest.insert(HUB.to_owned(), commits.into());
         }
+        manifest
     }
 }
 
@@ -144,6 +149,18 @@ impl Setup {
 fn makes_its_input(recipe: &ResolvedRecipe) -> bool {
     let generated = |source: &recipe::Source| matches!(source, recipe::Source::Generated { .. });
     matches!(recipe.model.source, ModelSource::Create(_)) || recipe.data.sources.iter().any(generated)
+}
+
+/// How the base model is opened for a method.
+pub(crate) fn opening(method: &Method, store: Store) -> Opening {
+    let trained = match method {
+        Method::Full => Trained::All,
+        Method::Lora(lora) if lora.modules_to_save.as_ref().is_some_and(|modules| !modules.is_empty()) => {
+            Trained::Tables
+        }
+        Method::Lora(_) => Trained::None,
+    };
+    Opening { store, trained, vocabulary: 0 }
 }
 
 pub(crate) fn make_trainable(model: &mut Model, method: &Method, seed: u64) -> Result<(), TrainError> {
@@ -169,6 +186,7 @@ pub(crate) fn make_trainable(model: &mut Model, method: &Method, seed: u64) -> R
         dropout: lora.dropout,
         rslora: lora.rslora.expect(written),
         targets: targets.expect(written),
+        modules_to_save: lora.modules_to_save.clone().expect(written),
     };
     model.attach_lora(&options, seed).map_err(refused("train.lora"))
 }
@@ -228,7 +246,7 @@ impl From<&text::Example> for TrainingRow {
 pub(crate) fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &Path) -> Result<PathBuf, TrainError> {
     match &recipe.model.source {
         ModelSource::Base(Base::Pocket) => Ok(pocket.to_owned()),
-        ModelSource::Base(Base::Folder(path)) => Ok(path.full().to_owned()),
+        ModelSource::Base(Base::Named(path)) => Ok(path.full().to_owned()),
         ModelSource::Create(create) => {
             let dir = folder.path("base");
             if !dir.exists() {
@@ -246,9 +264,24 @@ pub(crate) fn base_folder(recipe: &ResolvedRecipe, folder: &RunFolder, pocket: &
     }
 }
 
+/// The base model's tokenizer with the tokens that the recipe adds.
+pub(crate) fn base_tokenizer(recipe: &ResolvedRecipe, base_dir: &Path) -> Result<Tokenizer, TrainError> {
+    let mut tokenizer = Tokenizer::from_model(base_dir)?;
+    let added: Vec<NewToken> = recipe.model.add_tokens.iter().map(NewToken::ordinary).collect();
+    if !added.is_empty() {
+        tokenizer.add_tokens(&added)?;
+    }
+    Ok(tokenizer)
+}
+
+/// Rows that embedding and head must have for the tokens that the recipe adds; 0 where it adds none.
+pub(crate) fn vocabulary(recipe: &ResolvedRecipe, tokenizer: &Tokenizer) -> usize {
+    if recipe.model.add_tokens.is_empty() { 0 } else { tokenizer.vocab_size() }
+}
+
 pub(crate) fn new_tokenizer(recipe: &ResolvedRecipe, folder: &RunFolder) -> Result<Tokenizer, TrainError> {
     match &recipe.tokenizer {
-        Some(recipe::Tokenizer::Folder(path)) => Ok(Tokenizer::from_dir(path.full())?),
+        Some(recipe::Tokenizer::Folder(path)) => Ok(Tokenizer::from_model(path.full())?),
         Some(recipe::Tokenizer::Train(options)) => train_tokenizer(options, folder),
         None => unreachable!("the recipe's check asks for a tokenizer with model.create"),
     }
@@ -297,7 +330,8 @@ pub(crate) fn create_config(create: &CreateModel, tokenizer: &Tokenizer) -> Map<
     }
 }
 
-/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files.
+/// SHA-256 over the recipe's own hash and the bytes of the data files and of the base model's files; the commit stands for the files
+/// of a model of the Hub.
 fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Result<String, TrainError> {
     let mut parts = vec![recipe.training_hash()];
     parts.extend_from_slice(data);
@@ -305,14 +339,27 @@ fn training_hash(recipe: &ResolvedRecipe, data: &[String], base: &Path) -> Resul
         parts.push(hash_of_file(path.full())?);
     }
     if let Method::Lora(recipe::Lora { init: Some(dir), .. }) = &recipe.train.method {
-        parts.push(hash_of_file(&dir.full().join("adapter_model.safetensors"))?);
+        match (dir.origin(), luthier_model::adapter::weights_file(dir.full())) {
+            (Some(origin), _) => parts.push(origin.to_string()),
+            (None, Some(weights)) => parts.push(hash_of_file(&weights)?),
+            // Without weights there is nothing to hash, and opening the adapter says so.
+            (None, None) => {}
+        }
+    }
+    if let Some(origin) = recipe.base_origin() {
+        parts.push(origin.to_string());
+        return Ok(hash_of(&parts));
+    }
+    if base.is_file() {
+        parts.push(hash_of_file(base)?);
+        return Ok(hash_of(&parts));
     }
     let entries = std::fs::read_dir(base).map_err(|source| TrainError::Read { path: base.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     files.sort();
     for file in files {
         let kind = file.extension().and_then(|extension| extension.to_str());
-        if matches!(kind, Some("safetensors" | "json" | "jinja" | "txt")) {
+        if matches!(kind, Some("safetensors" | "bin" | "json" | "jinja" | "txt" | "model")) {
             parts.push(hash_of_file(&file)?);
         }
     }

@@ -56,7 +56,7 @@ pub fn train_stage(
     setup.make_trainable(recipe)?;
     let (rows, held_out) = (setup.training_rows(), setup.held_out_rows());
     let run = Run {
-        task: Task::of(recipe, &rows),
+        task: Task::of(recipe, &setup.model.config, &rows),
         held_out: &held_out,
         dir: folder.dir(),
         training_hash: &setup.training_hash,
@@ -98,9 +98,13 @@ impl Setup {
             recipe::SaveDtype::Bf16 => SaveDtype::Bf16,
             recipe::SaveDtype::F16 => SaveDtype::F16,
         };
+        let (base, revision) = match recipe.base_origin() {
+            Some(origin) => (origin.repo.clone(), Some(origin.commit.as_str())),
+            None => (self.base_dir.display().to_string(), None),
+        };
         luthier_files::write_folder_aside(tuned.dir(), |aside| {
             let weights = match tuned {
-                Tuned::Adapter(_) => self.model.save_adapter(aside, &self.base_dir.display().to_string()),
+                Tuned::Adapter(_) => self.model.save_adapter(aside, &base, revision),
                 Tuned::Model(_) => self.model.save(aside, dtype),
             };
             weights.map_err(io::Error::other)?;

@@ -44,7 +44,7 @@ fn run(dir: &Path, state: AdamState) -> Vec<f64> {
     let mut model = model();
     model.train_everything();
     let (rows, options) = (rows(), options(state));
-    let task = Task { options: &options, rows: &rows, seed: 1, shuffle: Some(3) };
+    let task = Task { options: &options, rows: &rows, seed: 1, shuffle: Some(3), share: true };
     let run = Run { task, held_out: &[], dir, training_hash: "one", passing: None };
     let mut steps = Steps::default();
     train(&mut model, &run, &mut steps).unwrap();

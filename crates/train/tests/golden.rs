@@ -9,7 +9,7 @@ use std::path::Path;
 
 use luthier_engine::Device;
 use luthier_fixtures::{ids, json, repository, shared_for};
-use luthier_model::checkpoint::Tensors;
+use luthier_model::weights::Tensors;
 use luthier_model::{LoraOptions, Model, Targets};
 use luthier_train::meter::StepMetrics;
 use luthier_train::recipe::{
@@ -62,7 +62,7 @@ fn options(args: &Value) -> Train {
 fn run(model: &mut Model, rows: &[TrainingRow], options: &Train) -> Vec<StepMetrics> {
     let dir = tempfile::tempdir().unwrap();
     let mut steps = Steps::default();
-    let task = Task { options, rows, seed: 1, shuffle: None };
+    let task = Task { options, rows, seed: 1, shuffle: None, share: true };
     let run = Run { task, held_out: &[], dir: dir.path(), training_hash: "golden", passing: None };
     train(model, &run, &mut steps).unwrap();
     steps.0
@@ -175,7 +175,7 @@ fn the_stories260k_runs_are_reproduced_step_by_step() {
 /// Attaches an adapter with the numbers of a file.
 fn start_from(model: &mut Model, file: &Path, rslora: bool) {
     let targets = if rslora { Targets::AllLinear } else { Targets::Named(vec!["q_proj".into(), "v_proj".into()]) };
-    model.attach_lora(&LoraOptions { rank: 8, alpha: 16.0, dropout: 0.0, rslora, targets }, 0).unwrap();
+    model.attach_lora(&LoraOptions { rslora, ..LoraOptions::new(8, 16.0, targets) }, 0).unwrap();
     let tensors = Tensors::of_file(file).unwrap();
     let device = model.device().clone();
     let ids: Vec<_> = model.params.trainable().map(|(id, _)| id).collect();

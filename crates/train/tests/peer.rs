@@ -43,7 +43,7 @@ fn steps_of(text: &str) -> Vec<StepMetrics> {
     let (recipe, mut setup) = set_up_in(dir.path(), text).unwrap();
     let (rows, mut steps) = (setup.training_rows(), Steps::default());
     let run = Run {
-        task: Task { options: &recipe.train, rows: &rows, seed: recipe.seed, shuffle: None },
+        task: Task { options: &recipe.train, rows: &rows, seed: recipe.seed, shuffle: None, share: true },
         held_out: &[],
         dir: &dir.path().join("run"),
         training_hash: &setup.training_hash,

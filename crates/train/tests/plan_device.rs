@@ -12,7 +12,7 @@ fn two_steps(device: &Device, lora: Option<Store>, recompute: Recompute, state: 
     let dir = luthier_fixtures::model("qwen2-bias-tied");
     let mut model = Model::load_as(&dir, device, lora.unwrap_or_default()).unwrap();
     if lora.is_some() {
-        let options = LoraOptions { rank: 4, alpha: 8.0, dropout: 0.1, rslora: false, targets: Targets::AllLinear };
+        let options = LoraOptions { dropout: 0.1, ..LoraOptions::new(4, 8.0, Targets::AllLinear) };
         model.attach_lora(&options, 1).unwrap();
     } else {
         model.train_everything();

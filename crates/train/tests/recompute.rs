@@ -10,7 +10,7 @@ fn model(name: &str) -> Model {
 }
 
 fn adapter(model: &mut Model, dropout: f64, targets: Targets) {
-    let options = LoraOptions { rank: 3, alpha: 6.0, dropout, rslora: false, targets };
+    let options = LoraOptions { dropout, ..LoraOptions::new(3, 6.0, targets) };
     model.attach_lora(&options, 5).unwrap();
     // B begins at zero, which would leave A without a gradient.
     let ids: Vec<_> = model.params.trainable().map(|(id, _)| id).collect();

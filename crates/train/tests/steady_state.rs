@@ -46,7 +46,7 @@ impl Training {
             None => model.train_everything(),
             Some(dropout) => {
                 let targets = Targets::AllLinear;
-                let options = LoraOptions { rank: 8, alpha: 16.0, dropout, rslora: false, targets };
+                let options = LoraOptions { dropout, ..LoraOptions::new(8, 16.0, targets) };
                 model.attach_lora(&options, 1).unwrap();
             }
         }

@@ -4,6 +4,9 @@
 //! The forward keeps the log of each row's sum of exponentials and the backward computes the weights again from it
 //! (arXiv 2205.14135, algorithm 4): `dv = p^T do`, `ds = p * (do v^T - rowsum(do * o))`, `dq = scale * ds k`,
 //! `dk = scale * ds^T q`.
+//!
+//! A shape may limit what a query sees to a window of keys (arXiv 2310.06825), add a bias by distance to the scores (ALiBi,
+//! arXiv 2108.12409), and cap them, `cap tanh(scores / cap)`, whose slope then multiplies `ds`; see [`AttentionShape`].
 
 use std::sync::Arc;
 
@@ -20,6 +23,9 @@ pub struct Layout {
     pub positions: Vec<u32>,
     /// Which keys the queries see: key rows lie in the pass itself, or in a cache.
     pub segments: Arc<Vec<Segment>>,
+    /// Tokens of the text that each segment belongs to, where that goes on behind it; none where every segment ends its text.
+    /// Rotary positions of some models depend on it.
+    pub text_lengths: Option<Arc<Vec<usize>>>,
 }
 
 impl Layout {
@@ -36,6 +42,16 @@ impl Layout {
         }
         layout.segments = Arc::new(segments);
         layout
+    }
+
+    /// Tokens of the text that a segment belongs to.
+    pub fn text_length(&self, segment: usize) -> usize {
+        match &self.text_lengths {
+            Some(lengths) => lengths[segment],
+            None => {
+                self.segments[segment].queries.clone().map(|row| self.positions[row] as usize + 1).max().unwrap_or(0)
+            }
+        }
     }
 
     /// N: the tokens of the pass.
@@ -121,14 +137,10 @@ mod tests {
     use super::*;
     use crate::check::Check;
 
-    fn shape(heads: usize, kv_heads: usize, head_size: usize) -> AttentionShape {
-        AttentionShape { heads, kv_heads, head_size, scale: 1.0 / (head_size as f32).sqrt() }
-    }
-
     #[test]
     fn gradients_of_packed_rows_with_grouped_heads_agree_with_finite_differences() {
         let layout = Layout::packed(&[4, 1, 3]);
-        let shape = shape(4, 2, 3);
+        let shape = AttentionShape::new(4, 2, 3);
         Check::new()
             .inputs(&[(8, 12), (8, 6), (8, 6)])
             .gradients(|tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
@@ -143,10 +155,27 @@ mod tests {
             Segment { queries: 3..5, keys: vec![prefix.clone(), 3..5] },
             Segment { queries: 5..8, keys: vec![prefix, 5..8] },
         ];
-        let layout = Layout { positions: vec![0, 1, 2, 3, 4, 3, 4, 5], segments: Arc::new(segments) };
-        let shape = shape(2, 1, 4);
+        let layout =
+            Layout { positions: vec![0, 1, 2, 3, 4, 3, 4, 5], segments: Arc::new(segments), text_lengths: None };
+        let shape = AttentionShape::new(2, 1, 4);
         Check::new()
             .inputs(&[(8, 8), (8, 4), (8, 4)])
             .gradients(|tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
+    }
+
+    #[test]
+    fn gradients_under_a_window_a_cap_and_a_bias_agree_with_finite_differences() {
+        let layout = Layout::packed(&[6, 1, 3]);
+        let plain = AttentionShape::new(4, 2, 3);
+        for shape in [
+            AttentionShape { window: Some(2), ..plain },
+            AttentionShape { softcap: Some(0.5), ..plain },
+            AttentionShape { alibi: true, ..plain },
+            AttentionShape { window: Some(3), softcap: Some(0.8), alibi: true, ..plain },
+        ] {
+            Check::new()
+                .inputs(&[(10, 12), (10, 6), (10, 6)])
+                .gradients(|tape, x| tape.attention(&x[0], &x[1], &x[2], &shape, &layout));
+        }
     }
 }

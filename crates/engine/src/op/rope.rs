@@ -1,5 +1,6 @@
 //! Rotary position embedding (RoFormer, arXiv 2104.09864) in the half-rotation order of transformers: entry `i` of a
-//! head turns with entry `i + D/2` by the angle `position * frequency[i]`. The backward turns the other way.
+//! head turns with entry `i + R/2` by the angle `position * frequency[i]`. R is the head size, or less: then the entries behind
+//! the first R pass through. The backward turns the other way.
 
 use std::sync::Arc;
 
@@ -7,30 +8,41 @@ use crate::device::Device;
 use crate::tape::{Backward, Flow, Slot, Tape, Var};
 use crate::tensor::Tensor;
 
-/// Cosines and sines of the N positions of a pass, `[N, D]`: the D/2 cosines of a row, then its D/2 sines.
+/// Cosines and sines of the N positions of a pass, `[N, R]`: the R/2 cosines of a row, then its R/2 sines.
 #[derive(Clone, Debug)]
 pub struct RopeTable(Arc<Tensor>);
 
 impl RopeTable {
-    /// The table for these positions and frequencies (radians a position, D/2 of them); both are multiplied by
+    /// The table for these positions and frequencies (radians a position, R/2 of them); both are multiplied by
     /// `attention_factor` (1 but for some scalings). Angles are formed in f32, as transformers forms them.
     pub fn new(device: &Device, positions: &[u32], frequencies: &[f32], attention_factor: f32) -> Self {
-        let half = frequencies.len();
-        let mut table = vec![0.0; positions.len() * 2 * half];
-        for (row, &position) in table.chunks_exact_mut(2 * half).zip(positions) {
-            let (cos, sin) = row.split_at_mut(half);
-            for i in 0..half {
-                let angle = position as f32 * frequencies[i];
-                cos[i] = angle.cos() * attention_factor;
-                sin[i] = angle.sin() * attention_factor;
+        Self::of_parts(device, std::iter::once((positions, frequencies, attention_factor)))
+    }
+
+    /// The same for positions one part after another, each with its own frequencies (as many) and factor.
+    pub fn of_parts<'p, F: AsRef<[f32]>>(
+        device: &Device,
+        parts: impl IntoIterator<Item = (&'p [u32], F, f32)>,
+    ) -> Self {
+        let (mut table, mut rows, mut width) = (Vec::new(), 0, 0);
+        for (positions, frequencies, attention_factor) in parts {
+            let frequencies = frequencies.as_ref();
+            width = 2 * frequencies.len();
+            rows += positions.len();
+            table.reserve_exact(positions.len() * width);
+            for &position in positions {
+                let angles = frequencies.iter().map(|frequency| position as f32 * frequency);
+                table.extend(angles.clone().map(|angle| angle.cos() * attention_factor));
+                table.extend(angles.map(|angle| angle.sin() * attention_factor));
             }
         }
-        Self(Arc::new(Tensor::from_slice(device, positions.len(), 2 * half, &table)))
+        Self(Arc::new(Tensor::from_slice(device, rows, width, &table)))
     }
 }
 
 impl Tape<'_> {
-    /// x: `[N, heads * D]` -> the same shape, each head turned by its row's position.
+    /// x: `[N, heads * D]` -> the same shape, of each head the first R entries turned by its row's position; R is the width
+    /// of the table.
     pub fn rope(&mut self, x: &Var, table: &RopeTable, heads: usize) -> Var {
         let device = self.device().clone();
         let head_size = x.tensor.cols() / heads;
@@ -66,7 +78,10 @@ mod tests {
     #[test]
     fn gradients_agree_with_finite_differences() {
         let table = RopeTable::new(&Device::cpu(), &[0, 1, 5, 2], &[1.0, 0.1, 0.01], 1.0);
-        Check::new().inputs(&[(4, 12)]).gradients(|tape, x| tape.rope(&x[0], &table, 2));
+        // Whole heads of 6, and the first 6 entries of heads of 8.
+        for cols in [12, 16] {
+            Check::new().inputs(&[(4, cols)]).gradients(|tape, x| tape.rope(&x[0], &table, 2));
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use luthier_generate::{Feed, ModelError, SequenceId, StepModel};
+use luthier_generate::{Feed, ModelError, SequenceId, StepModel, Stepped, Wanted};
 
 /// See `logit` in `tools/make_decoding_goldens.py`: the same numbers there and here.
 pub(crate) fn logit(seed: u32, before: u32, last: u32, token: u32, levels: u32) -> f32 {
@@ -15,6 +15,9 @@ pub(crate) fn logit(seed: u32, before: u32, last: u32, token: u32, levels: u32) 
     }
     (f64::from(h % levels) / f64::from(levels) * 8.0 - 4.0) as f32
 }
+
+/// Numbers of a hidden state.
+pub(crate) const HIDDEN: usize = 5;
 
 /// Panics when a sequence is fed after it was freed, fed twice in a step or freed twice: those are bugs of the loop.
 pub(crate) struct Toy {
@@ -52,6 +55,12 @@ impl Toy {
         let before = if history.len() > 1 { history[history.len() - 2] } else { 0 };
         (0..self.vocab as u32).map(|token| logit(self.seed, before, last, token, self.levels)).collect()
     }
+
+    /// A made-up hidden state of the last two tokens.
+    pub(crate) fn hidden(&self, history: &[u32]) -> Vec<f32> {
+        let other = Self { seed: !self.seed, vocab: HIDDEN, ..Self::new(0, 0) };
+        other.row(history)
+    }
 }
 
 impl StepModel for Toy {
@@ -82,25 +91,44 @@ impl StepModel for Toy {
     }
 
     fn step(&mut self, feeds: &[Feed<'_>]) -> Result<Vec<f32>, ModelError> {
+        Ok(self.step_for(feeds, &vec![Wanted::Last; feeds.len()])?.logits)
+    }
+
+    fn step_for(&mut self, feeds: &[Feed<'_>], wanted: &[Wanted]) -> Result<Stepped, ModelError> {
         self.steps += 1;
         self.widest = self.widest.max(feeds.len());
         if self.fail_at == Some(self.steps) {
             return Err("the toy broke".into());
         }
         let mut seen = Vec::new();
-        let mut logits = Vec::new();
-        for feed in feeds {
+        let mut stepped = Stepped::default();
+        for (feed, &wanted) in feeds.iter().zip(wanted) {
             assert!(
                 !feed.tokens.is_empty() && !seen.contains(&feed.sequence),
                 "a feed without tokens, or a second one"
             );
             seen.push(feed.sequence);
             self.tokens_fed += feed.tokens.len();
-            let held = self.sequences.get_mut(&feed.sequence).expect("a fed sequence is alive");
-            held.extend_from_slice(feed.tokens);
-            let held = held.clone();
-            logits.extend(self.row(&held));
+            for (at, &token) in feed.tokens.iter().enumerate() {
+                let held = self.sequences.get_mut(&feed.sequence).expect("a fed sequence is alive");
+                held.push(token);
+                assert!(held.len() <= 64, "a sequence outgrows the context");
+                let held = held.clone();
+                if wanted == Wanted::Each || at + 1 == feed.tokens.len() {
+                    stepped.logits.extend(self.row(&held));
+                }
+                if wanted == Wanted::Hidden {
+                    stepped.hidden.extend(self.hidden(&held));
+                }
+            }
         }
-        Ok(logits)
+        Ok(stepped)
+    }
+
+    fn truncate(&mut self, sequence: SequenceId, length: usize) -> Result<(), ModelError> {
+        let held = self.sequences.get_mut(&sequence).expect("a sequence that is cut is alive");
+        assert!(held.len() > length, "a cut takes something away");
+        held.truncate(length);
+        Ok(())
     }
 }

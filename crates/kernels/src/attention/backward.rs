@@ -1,21 +1,26 @@
 //! The gradients of attention, the probabilities recomputed from `lse`.
 //!
 //! With `P` the probabilities and `delta = rowsum(dout * out)`: `dv += P^T dout`, `dP = dout v^T`,
-//! `dS = scale * P * (dP - delta)`, `dq = dS k`, `dk += dS^T q`.
+//! `dS = scale * P * (dP - delta)`, `dq = dS k`, `dk += dS^T q`. Where scores are capped, `dS` is multiplied by the slope of
+//! the cap too; a bias by distance changes nothing in it.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{AttentionShape, BLOCK, Segment, WORTH_THREADS, check, copied_len, head_rows, work};
-use crate::elementwise::add_assign_here;
+use super::{
+    AttentionShape, BLOCK, Seen, Segment, WORTH_THREADS, bias_and_cap, check, copied_len, head_rows, rows_of_keys, work,
+};
+use crate::elementwise::{add_assign_here, inner};
 use crate::exp::exp;
 use crate::matmul::{MatMul, matmul_on_this_thread};
-use crate::simd::{dot, vectorised};
+use crate::simd::vectorised;
 use crate::threads::{self, row_chunk, rows_of};
 
 /// Elements of gradients held at a time (64 MiB), before they are added up.
 const HELD: usize = 1 << 24;
 
-/// One segment and head, with the room for its gradients: dq `[n, D]`, dk and dv `[T, D]`.
+/// One segment and head, with the room for its gradients: dq `[n, D]`, dk and dv `[T, D]` of the T keys that are seen.
 struct Task<'a> {
     segment: &'a Segment,
     head: usize,
@@ -86,7 +91,12 @@ struct Inputs<'a> {
 
 /// Elements of the gradients of a segment before they are added up.
 fn held_by(segment: &Segment, shape: &AttentionShape) -> usize {
-    (segment.queries.len() + 2 * segment.total_keys()) * shape.query_width()
+    (segment.queries.len() + 2 * seen_keys(segment, shape).len()) * shape.query_width()
+}
+
+/// The keys that any query of a segment sees.
+fn seen_keys(segment: &Segment, shape: &AttentionShape) -> Range<usize> {
+    shape.seen(segment, &segment.queries).keys
 }
 
 fn some_segments(
@@ -102,9 +112,10 @@ fn some_segments(
         let mut tasks = Vec::with_capacity(segments.len() * shape.heads);
         let mut rest = &mut held[..];
         for segment in segments {
+            let keys = seen_keys(segment, shape).len();
             for head in 0..shape.heads {
                 let mut cut = |rows: usize| rest.split_off_mut(..rows * shape.head_size).expect("held is long enough");
-                let (dq, dk, dv) = (cut(segment.queries.len()), cut(segment.total_keys()), cut(segment.total_keys()));
+                let (dq, dk, dv) = (cut(segment.queries.len()), cut(keys), cut(keys));
                 tasks.push(Task { segment, head, dq, dk, dv });
             }
         }
@@ -134,7 +145,7 @@ fn add_segment(shape: &AttentionShape, heads: &[Task<'_>], dq: &mut [f32], dk: &
         }
     });
     let mut first = 0;
-    for range in &segment.keys {
+    for range in rows_of_keys(segment, seen_keys(segment, shape)) {
         let at = range.start * key_width..range.end * key_width;
         let rows = (rows_of(&mut dk[at.clone()], key_width), rows_of(&mut dv[at], key_width));
         threads::rows(range.len(), row_chunk(2 * width), rows, |r, (dk, dv)| {
@@ -156,36 +167,43 @@ fn add_segment(shape: &AttentionShape, heads: &[Task<'_>], dq: &mut [f32], dk: &
 fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
     let Task { segment, head, dq, dk, dv } = task;
     let (d, width) = (shape.head_size, shape.query_width());
-    let total = segment.total_keys();
-    let copied = copied_len(segment, shape);
-    let tile = BLOCK.min(segment.queries.len()) * total;
+    let all = seen_keys(segment, shape);
+    let copied = copied_len(segment, shape, all.len());
+    let tile = BLOCK.min(segment.queries.len()) * shape.keys_of_block(segment);
     dk.fill(0.0);
     dv.fill(0.0);
     crate::scratch::with(2 * tile + 2 * copied, |buffer| {
         let (tiles, copies) = buffer.split_at_mut(2 * tile);
         let (k_copy, v_copy) = copies.split_at_mut(copied);
-        let (k, k_step) = head_rows(inputs.k, segment, shape, *head / shape.group(), k_copy);
-        let (v, v_step) = head_rows(inputs.v, segment, shape, *head / shape.group(), v_copy);
+        let (k, k_step) = head_rows(inputs.k, segment, shape, *head / shape.group(), all.clone(), k_copy);
+        let (v, v_step) = head_rows(inputs.v, segment, shape, *head / shape.group(), all.clone(), v_copy);
         let (p, dp) = tiles.split_at_mut(tile);
         let mut start = segment.queries.start;
         while start < segment.queries.end {
             let rows = BLOCK.min(segment.queries.end - start);
-            let first_sees = total - (segment.queries.end - start) + 1;
-            let keys = first_sees + rows - 1;
+            let seen = shape.seen(segment, &(start..start + rows));
+            let (skipped, keys) = (seen.keys.start - all.start, seen.keys.len());
             let (p, dp) = (&mut p[..rows * keys], &mut dp[..rows * keys]);
+            let (k, v) = (&k[skipped * k_step..], &v[skipped * v_step..]);
+            let (dk, dv) = (&mut dk[skipped * d..], &mut dv[skipped * d..]);
             let at = start * width + *head * d;
             let (q, dout, out) = (&inputs.q[at..], &inputs.dout[at..], &inputs.out[at..]);
 
             let by_queries = MatMul { b_strides: (1, width), ..MatMul::nn(keys, rows, d) };
             let k_q = MatMul { a_strides: (k_step, 1), alpha: shape.scale, ..by_queries };
             matmul_on_this_thread(&k_q, k, q, p);
+            bias_and_cap(p, &seen, shape, *head);
             matmul_on_this_thread(&MatMul { a_strides: (v_step, 1), ..by_queries }, v, dout, dp);
             let (mut lse, mut delta) = ([0.0; BLOCK], [0.0; BLOCK]);
             for i in 0..rows {
                 lse[i] = inputs.lse[(start + i) * shape.heads + *head];
                 delta[i] = inner(&dout[i * width..][..d], &out[i * width..][..d]);
             }
-            scores_gradient(p, dp, first_sees, &lse[..rows], &delta[..rows], shape.scale);
+            let (lse, delta) = (&lse[..rows], &delta[..rows]);
+            match shape.softcap {
+                None => scores_gradient::<0>(p, dp, &seen, lse, delta, shape.scale, f32::INFINITY),
+                Some(cap) => scores_gradient::<1>(p, dp, &seen, lse, delta, shape.scale, cap),
+            }
 
             let over_queries = MatMul { b_strides: (width, 1), ..MatMul::nn(keys, d, rows) }.beta(1.0);
             matmul_on_this_thread(&over_queries, p, dout, dv);
@@ -198,21 +216,32 @@ fn one_head(inputs: &Inputs<'_>, shape: &AttentionShape, task: &mut Task<'_>) {
 }
 
 vectorised! {
-    fn inner(a: &[f32], b: &[f32]) -> f32 {
-        dot::<V>(a, b)
-    }
-
-    /// Scores `[keys, queries]` become probabilities, and dP becomes dS; both 0 for keys that a query does not see.
-    fn scores_gradient(p: &mut [f32], dp: &mut [f32], first_sees: usize, lse: &[f32], delta: &[f32], scale: f32) {
-        let rows = lse.len();
+    /// Scores `[keys, queries]` become probabilities, and dP becomes dS; both 0 for keys that a query does not see. `CAPPED`:
+    /// 1 where the scores were capped, else 0.
+    fn scores_gradient<const CAPPED: usize>(
+        p: &mut [f32],
+        dp: &mut [f32],
+        seen: &Seen,
+        lse: &[f32],
+        delta: &[f32],
+        scale: f32,
+        cap: f32,
+    ) {
+        let (rows, inverse) = (lse.len(), 1.0 / cap);
         for (t, (p, dp)) in p.chunks_exact_mut(rows).zip(dp.chunks_exact_mut(rows)).enumerate() {
-            let hidden = (t + 1).saturating_sub(first_sees);
-            p[..hidden].fill(0.0);
-            dp[..hidden].fill(0.0);
-            let terms = lse[hidden..].iter().zip(&delta[hidden..]);
-            for ((p, dp), (lse, delta)) in p[hidden..].iter_mut().zip(&mut dp[hidden..]).zip(terms) {
+            let queries = seen.queries(t, rows);
+            for outside in [0..queries.start, queries.end..rows] {
+                p[outside.clone()].fill(0.0);
+                dp[outside].fill(0.0);
+            }
+            let terms = lse[queries.clone()].iter().zip(&delta[queries.clone()]);
+            for ((p, dp), (lse, delta)) in p[queries.clone()].iter_mut().zip(&mut dp[queries]).zip(terms) {
+                let capped = *p * inverse;
                 *p = exp(*p - lse);
                 *dp = scale * *p * (*dp - delta);
+                if CAPPED == 1 {
+                    *dp *= 1.0 - capped * capped;
+                }
             }
         }
     }

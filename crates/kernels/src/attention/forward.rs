@@ -1,12 +1,16 @@
-//! `out = softmax(scale q k^T + causal mask) v`, head by head.
+//! `out = softmax(mask(cap(scale q k^T + bias))) v`, head by head.
 
 use std::ops::Range;
 
-use super::{AttentionShape, BLOCK, Segment, WORTH_A_TEAM, WORTH_THREADS, check, copied_len, head_rows, work};
+use super::{
+    AttentionShape, BLOCK, Seen, Segment, WORTH_A_TEAM, WORTH_THREADS, alibi_slope, bias_and_cap, check, copied_len,
+    head_rows, rows_of_keys, work,
+};
 use crate::elementwise::scale_here;
 use crate::exp::exp;
 use crate::matmul::{MatMul, matmul_on_this_thread};
 use crate::simd::{self, LANES, Vector, load_part, vectorised};
+use crate::softcap::softcap_here;
 use crate::{scratch, threads};
 
 /// Some queries of a segment with their part of the result: whole rows, or for one query the heads of one key-value head.
@@ -91,16 +95,15 @@ fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Ta
     let Task { segment, queries, out, lse, .. } = task;
     let (d, width) = (shape.head_size, shape.query_width());
     let rows = queries.len();
-    // Keys that the first query of the block sees, and those that its last one sees.
-    let first_sees = segment.total_keys() - (segment.queries.end - queries.start) + 1;
-    let keys = first_sees + rows - 1;
-    let copied = copied_len(segment, shape);
+    let seen = shape.seen(segment, &queries);
+    let keys = seen.keys.len();
+    let copied = copied_len(segment, shape, keys);
     scratch::with(rows * keys + 2 * copied, |buffer| {
         let (scores, copies) = buffer.split_at_mut(rows * keys);
         let (k_copy, v_copy) = copies.split_at_mut(copied);
         for kv_head in 0..shape.kv_heads {
-            let (k, k_step) = head_rows(k, segment, shape, kv_head, k_copy);
-            let (v, v_step) = head_rows(v, segment, shape, kv_head, v_copy);
+            let (k, k_step) = head_rows(k, segment, shape, kv_head, seen.keys.clone(), k_copy);
+            let (v, v_step) = head_rows(v, segment, shape, kv_head, seen.keys.clone(), v_copy);
             for head in kv_head * shape.group()..(kv_head + 1) * shape.group() {
                 let (mut max, mut sum) = ([0.0; BLOCK], [0.0; BLOCK]);
                 let (max, sum) = (&mut max[..rows], &mut sum[..rows]);
@@ -111,7 +114,8 @@ fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Ta
                     ..MatMul::nn(keys, rows, d)
                 };
                 matmul_on_this_thread(&k_q, k, &q[queries.start * width + head * d..], scores);
-                exp_columns(scores, first_sees, max, sum);
+                bias_and_cap(scores, &seen, shape, head);
+                exp_columns(scores, &seen, max, sum);
                 let p_v = MatMul {
                     a_strides: (1, rows),
                     b_strides: (v_step, 1),
@@ -132,21 +136,27 @@ fn query_block(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Ta
 fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task<'_>) {
     let (d, width, group) = (shape.head_size, shape.key_width(), shape.group());
     let q = &q[task.queries.start * shape.query_width()..][..shape.query_width()];
-    let keys = task.segment.total_keys();
-    let ranges = &task.segment.keys;
-    scratch::with(keys, |scores| {
+    let keys = shape.seen(task.segment, &task.queries).keys;
+    let ranges: Vec<Range<usize>> = rows_of_keys(task.segment, keys.clone()).collect();
+    scratch::with(keys.len(), |scores| {
         for (head, (out, lse)) in (task.first_head..).zip(task.out.chunks_exact_mut(d).zip(task.lse)) {
             let (q, at) = (&q[head * d..][..d], head / group * d);
             let mut rest = &mut scores[..];
-            for range in ranges {
+            for range in &ranges {
                 let (part, next) = rest.split_at_mut(range.len());
                 scores_of(q, &k[range.start * width..range.end * width], width, at, shape.scale, part);
                 rest = next;
             }
+            if shape.alibi {
+                add_alibi_of_one(scores, alibi_slope(head, shape.heads));
+            }
+            if let Some(cap) = shape.softcap {
+                softcap_here(scores, cap);
+            }
             *lse = softmax(scores);
             out.fill(0.0);
             let mut rest = &scores[..];
-            for range in ranges {
+            for range in &ranges {
                 let (part, next) = rest.split_at(range.len());
                 weighted_sum(part, &v[range.start * width..range.end * width], width, at, out);
                 rest = next;
@@ -156,24 +166,26 @@ fn one_query(q: &[f32], k: &[f32], v: &[f32], shape: &AttentionShape, task: Task
 }
 
 vectorised! {
-    /// Scores `[keys, queries]` become `e^(score - max)` of their query, 0 for keys that the query does not see: query `i`
-    /// sees the first `first_sees + i`. Sums go by parts of [`BLOCK`] keys.
-    fn exp_columns(scores: &mut [f32], first_sees: usize, max: &mut [f32], sum: &mut [f32]) {
+    /// Scores `[keys, queries]` become `e^(score - max)` of their query, 0 for keys that the query does not see. Sums go by
+    /// parts of [`BLOCK`] keys.
+    fn exp_columns(scores: &mut [f32], seen: &Seen, max: &mut [f32], sum: &mut [f32]) {
         let rows = max.len();
         max.fill(f32::NEG_INFINITY);
         sum.fill(0.0);
         for (t, row) in scores.chunks_exact(rows).enumerate() {
-            let hidden = (t + 1).saturating_sub(first_sees);
-            for (m, s) in max[hidden..].iter_mut().zip(&row[hidden..]) {
+            let queries = seen.queries(t, rows);
+            for (m, s) in max[queries.clone()].iter_mut().zip(&row[queries]) {
                 *m = if *s > *m { *s } else { *m };
             }
         }
         for (part, block) in scores.chunks_mut(BLOCK * rows).enumerate() {
             let mut partial = [0.0; BLOCK];
             for (t, row) in block.chunks_exact_mut(rows).enumerate() {
-                let hidden = (part * BLOCK + t + 1).saturating_sub(first_sees);
-                row[..hidden].fill(0.0);
-                for ((s, m), p) in row[hidden..].iter_mut().zip(&max[hidden..]).zip(&mut partial[hidden..]) {
+                let queries = seen.queries(part * BLOCK + t, rows);
+                row[..queries.start].fill(0.0);
+                row[queries.end..].fill(0.0);
+                let terms = max[queries.clone()].iter().zip(&mut partial[queries.clone()]);
+                for (s, (m, p)) in row[queries].iter_mut().zip(terms) {
                     *s = exp(*s - m);
                     *p += *s;
                 }
@@ -181,6 +193,14 @@ vectorised! {
             for (s, p) in sum.iter_mut().zip(partial) {
                 *s += p;
             }
+        }
+    }
+
+    /// `scores[t] += slope * (t - last)`, where the last key is the query's own.
+    fn add_alibi_of_one(scores: &mut [f32], slope: f32) {
+        let last = scores.len() as f32 - 1.0;
+        for (t, score) in (0i32..).zip(scores) {
+            *score = slope.mul_add(t as f32 - last, *score);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use luthier_engine::{instruction_set, threads};
+use luthier_hub::Settings;
 use luthier_train::meter;
 use serde_json::{Value, json};
 
@@ -23,7 +24,8 @@ const SIDE: usize = 1024;
 /// by the model's memory (see `luthier inspect`).
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  luthier doctor\n  luthier doctor --threads 1 --json\n\n\
-    LUTHIER_SIMD=avx2 or LUTHIER_SIMD=baseline asks for a smaller instruction set, LUTHIER_CACHE for another cache folder.")]
+    LUTHIER_SIMD=avx2 or LUTHIER_SIMD=baseline asks for a smaller instruction set, LUTHIER_CACHE for another cache folder, \
+    HF_HOME, HF_HUB_CACHE, HF_ENDPOINT, HF_TOKEN and HF_HUB_OFFLINE are those of the Hub's own programs.")]
 pub(crate) struct Args {
     /// Prints one JSON object
     #[arg(long)]
@@ -36,6 +38,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Ok(_) => json!({"writable": true}),
         Err(error) => json!({"writable": false, "why": error.to_string()}),
     };
+    let hub = Settings::from_env();
     let found = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "system": format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -49,6 +52,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         "gpu": "no GPU support in this version",
         "pocket": {"embedded_bytes": pocket::size(), "folder": folder.ok()},
         "cache": cache,
+        "hub": {"endpoint": hub.endpoint, "cache": hub.cache, "token": hub.token.is_some(), "offline": hub.offline},
     });
     if args.json { print(&format!("{found}\n")) } else { print(&screen(&found)) }
 }
@@ -85,6 +89,10 @@ fn screen(found: &Value) -> String {
         }
         _ => "not built into this program".to_owned(),
     };
+    let hub = &found["hub"];
+    let token = if hub["token"] == true { "with a token" } else { "without a token" };
+    let endpoint = hub["endpoint"].as_str().unwrap_or_default();
+    let reached = if hub["offline"] == true { "offline".to_owned() } else { format!("{endpoint}, {token}") };
     let lines = [
         ("luthier", text("version")),
         ("system", text("system")),
@@ -97,6 +105,8 @@ fn screen(found: &Value) -> String {
         ("GPU", text("gpu")),
         ("pocket model", pocket),
         ("cache folder", cache),
+        ("Hub", reached),
+        ("Hub cache", hub["cache"].as_str().unwrap_or_default().to_owned()),
     ];
     lines.map(|(name, value)| format!("{name:<16} {value}\n")).concat()
 }

@@ -6,6 +6,7 @@ use clap::Args as ClapArgs;
 use luthier_train::recipe::System;
 
 use super::{Failure, print};
+use crate::hub::HubArgs;
 use crate::stages;
 
 /// Scores base and tuned model of a run on the same held-out rows, under each strategy of its recipe
@@ -24,10 +25,12 @@ pub(crate) struct Args {
     /// Prints scores.json instead of a table
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut job = stages::open(&args.recipe, args.out.as_deref())?;
+    let mut job = stages::open(&args.recipe, args.out.as_deref(), args.hub)?;
     let evaluation = job.evaluation()?;
     if job.compares(System::Base) {
         job.answer(&evaluation, System::Base)?;

@@ -1,24 +1,26 @@
 //! `luthier plan`: what a run will take, before it takes it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
 use luthier_engine::MatMul;
-use luthier_model::Config;
+use luthier_hub::Want;
+use luthier_model::{Config, weights};
 use luthier_train::fit::{MARGIN, peak_bytes};
 use luthier_train::meter::{peak_memory_bytes, resident_bytes};
 use luthier_train::recipe::{Base, Method, ModelSource};
 use luthier_train::room::{gigabytes, room};
 use luthier_train::{
     Advice, MemoryEstimate, Recipe, ResolvedRecipe, RunFolder, Task, TrainingRow, WorkEstimate, advise,
-    estimate_memory, estimate_work, render_rows,
+    estimate_memory, estimate_work, find_models, render_rows,
 };
 use serde_json::{Value, json};
 
 use super::{Failure, print};
+use crate::hub::HubArgs;
 use crate::progress::counter;
-use crate::{machine, pocket, stages};
+use crate::{machine, stages};
 
 /// How long each of about ten rates is measured: two seconds together.
 const MEASURE: Duration = Duration::from_millis(180);
@@ -29,7 +31,7 @@ const WORDS: usize = 1 << 14;
 /// Says what a recipe's run will take: memory by kind, arithmetic, time; and what to change when it does not fit
 ///
 /// Rows are rendered, and the code that trains runs on a device that only counts: no weight is read, and config.json and the tokenizer are
-/// all that has to be there of the model. Two seconds of measuring this machine give the time.
+/// all that has to be there of the model, or is fetched of one of the Hub. Two seconds of measuring this machine give the time.
 #[derive(Debug, ClapArgs)]
 #[command(
     after_help = "Examples:\n  luthier plan recipes/quickstart.toml\n  luthier plan recipes/quickstart.toml --json\n\n\
@@ -41,12 +43,14 @@ pub(crate) struct Args {
     /// Prints one JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let recipe = Recipe::read(&args.recipe).map_err(Failure::input)?.resolve();
-    let (config, rows, notes) = inputs(&recipe)?;
-    let task = Task::of(&recipe, &rows);
+    let mut recipe = Recipe::read(&args.recipe).map_err(Failure::input)?.resolve();
+    let (config, rows, notes) = inputs(&mut recipe, args.hub)?;
+    let task = Task::of(&recipe, &config, &rows);
     let base = luthier_train::Base { config: &config, store: recipe.model.store.into() };
     let process = resident_bytes();
     let before_training = peak_memory_bytes();
@@ -67,29 +71,24 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 /// The model's shape, the training rows, and what the reader should know.
-fn inputs(recipe: &ResolvedRecipe) -> Result<(Config, Vec<TrainingRow>, Vec<String>), Failure> {
-    let pocket = match recipe.model.source {
-        ModelSource::Base(Base::Pocket) => pocket::folder()?,
-        _ => PathBuf::new(),
-    };
+fn inputs(recipe: &mut ResolvedRecipe, hub: HubArgs) -> Result<(Config, Vec<TrainingRow>, Vec<String>), Failure> {
     let scratch = tempfile::tempdir().map_err(|error| Failure::run(format!("no temporary folder: {error}")))?;
     let folder = RunFolder::open(scratch.path(), false).map_err(stages::failure)?;
+    let mut notes = find_models(recipe, &folder, &hub.hub(), Want::Description).map_err(stages::failure)?;
+    let pocket = stages::pocket_for(recipe)?;
     let rendered = render_rows(recipe, &folder, &pocket, &counter("rows")).map_err(stages::failure)?;
-    let mut notes = rendered.notices.clone();
+    notes.extend(rendered.notices.iter().cloned());
     if let Err(error) = rendered.prepared.check(&rendered.options) {
         notes.push(format!("a run would not start: {error}"));
     }
-    if let ModelSource::Base(Base::Folder(path)) = &recipe.model.source
-        && !has_weights(path.full())
+    if let ModelSource::Base(Base::Named(path)) = &recipe.model.source
+        && !weights::are_there(path.full())
     {
-        notes.push(format!("{} holds no weights yet; planned from its config.json", path.full().display()));
+        let model = path.origin().map_or_else(|| path.full().display().to_string(), |origin| origin.repo.clone());
+        notes.push(format!("{model} holds no weights yet; planned from its config.json"));
     }
     let rows = rendered.prepared.train.iter().map(TrainingRow::from).collect();
     Ok((rendered.config, rows, notes))
-}
-
-fn has_weights(dir: &Path) -> bool {
-    ["model.safetensors", "model.safetensors.index.json"].iter().any(|file| dir.join(file).is_file())
 }
 
 /// Seconds of the counted steps, from rates of this machine at the model's own shapes.

@@ -200,7 +200,7 @@ fn check(sequences: &[Sequence], model: &Model) -> Result<(), Failure> {
         None if sequence.tokens.is_empty() => Err(format!("{}: the text has no tokens", sequence.place)),
         None => Ok(()),
     }))?;
-    let longest = model.config.max_position_embeddings;
+    let longest = model.config.context();
     if let Some(long) = sequences.iter().find(|sequence| sequence.tokens.len() > longest) {
         let (place, tokens) = (&long.place, long.tokens.len());
         eprintln!(

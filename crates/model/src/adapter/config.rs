@@ -10,10 +10,8 @@ use crate::error::ModelError;
 pub(super) const FILE: &str = "adapter_config.json";
 
 /// Fields that change what the adapter computes in ways not supported here; fine while empty or false.
-const UNSUPPORTED: [&str; 13] = [
+const UNSUPPORTED: [&str; 16] = [
     "use_dora",
-    "fan_in_fan_out",
-    "modules_to_save",
     "rank_pattern",
     "alpha_pattern",
     "layers_to_transform",
@@ -24,24 +22,40 @@ const UNSUPPORTED: [&str; 13] = [
     "target_parameters",
     "use_qalora",
     "alora_invocation_tokens",
+    "arrow_config",
+    "use_bdlora",
+    "ensure_weight_tying",
+    "megatron_config",
+    "corda_config",
 ];
 
 impl Adapter {
-    /// `adapter_config.json` with the fields of PEFT 0.13.
-    pub(super) fn config(&self, base: &str) -> Map<String, Value> {
+    /// `adapter_config.json` with the fields of PEFT 0.13. `columns_first` says that the base model's files hold the columns of
+    /// maps as rows.
+    pub(super) fn config(
+        &self,
+        base: &str,
+        revision: Option<&str>,
+        modules_to_save: &[String],
+        columns_first: bool,
+    ) -> Map<String, Value> {
         let mut modules: Vec<&str> = match &self.options.targets {
             Targets::AllLinear => self.terms.iter().filter_map(|(path, ..)| path.rsplit('.').next()).collect(),
             Targets::Named(names) => names.iter().map(String::as_str).collect(),
         };
         modules.sort_unstable();
         modules.dedup();
+        let to_save = match modules_to_save {
+            [] => Value::Null,
+            modules => json!(modules),
+        };
         let config = json!({
             "alpha_pattern": {}, "auto_mapping": null, "base_model_name_or_path": base, "bias": "none",
-            "fan_in_fan_out": false, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
+            "fan_in_fan_out": columns_first, "inference_mode": true, "init_lora_weights": true, "layer_replication": null,
             "layers_pattern": null, "layers_to_transform": null, "loftq_config": {},
             "lora_alpha": number(self.options.alpha), "lora_dropout": self.options.dropout,
-            "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": null,
-            "peft_type": "LORA", "r": self.options.rank, "rank_pattern": {}, "revision": null,
+            "megatron_config": null, "megatron_core": "megatron.core", "modules_to_save": to_save,
+            "peft_type": "LORA", "r": self.options.rank, "rank_pattern": {}, "revision": revision,
             "target_modules": modules, "task_type": "CAUSAL_LM", "use_dora": false,
             "use_rslora": self.options.rslora,
         });
@@ -62,7 +76,7 @@ pub(super) fn read(dir: &Path) -> Result<LoraOptions, ModelError> {
     let path = dir.join(FILE);
     if !path.is_file() {
         let why = if !dir.is_dir() {
-            "there is no such folder; give the folder of an adapter".to_owned()
+            "there is no such folder; give the folder of an adapter, or its name on the Hub, ORG/NAME".to_owned()
         } else if dir.join("config.json").is_file() {
             format!("it holds no {FILE} but a whole model; give it as the model")
         } else {
@@ -134,5 +148,14 @@ fn options(config: &Map<String, Value>) -> Result<LoraOptions, String> {
             Some(value) => value.as_bool().ok_or_else(|| wrong("use_rslora", "true or false"))?,
         },
         targets,
+        modules_to_save: match config.get("modules_to_save") {
+            None => Vec::new(),
+            Some(value) => {
+                let names = value
+                    .as_array()
+                    .and_then(|list| list.iter().map(|name| name.as_str().map(str::to_owned)).collect());
+                names.ok_or_else(|| wrong("modules_to_save", "a list of names"))?
+            }
+        },
     })
 }

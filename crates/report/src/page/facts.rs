@@ -46,10 +46,12 @@ pub(super) fn model(run: &Run, language: Language) -> Vec<Fact> {
     let manifest = run.manifest.as_ref();
     let base = manifest.and_then(|manifest| manifest.base_model.as_ref());
     let in_recipe = || run.recipe.as_ref().and_then(|recipe| said(recipe, "model.base"));
+    let of_hub = manifest.and_then(|manifest| manifest.hub.get("model.base"));
+    let of_hub = of_hub.map(|model| format!("{}@{}", model.repo, model.commit));
     listed(
         language,
         [
-            ("fact.base", base.and_then(|model| model.path.clone()).or_else(in_recipe)),
+            ("fact.base", of_hub.or_else(|| base.and_then(|model| model.path.clone())).or_else(in_recipe)),
             ("fact.architecture", base.and_then(|model| model.architecture.clone())),
             ("fact.parameters", base.and_then(|model| model.parameters).map(figures::parameters)),
             ("fact.machine", manifest.and_then(|manifest| machine(manifest, language))),

@@ -8,6 +8,7 @@ mod predictions;
 mod scores;
 mod training;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -109,6 +110,9 @@ pub struct Manifest {
     pub machine: Option<Machine>,
     /// The model before tuning.
     pub base_model: Option<Model>,
+    /// Commits of the models that came from the Hub, by the recipe's keys.
+    #[serde(default)]
+    pub hub: BTreeMap<String, Commit>,
     /// `full`, `lora`, ...
     pub method: Option<String>,
     /// Number of trained parameters.
@@ -140,6 +144,15 @@ pub struct Model {
     pub architecture: Option<String>,
     /// Number of parameters.
     pub parameters: Option<u64>,
+}
+
+/// A commit of a model of the Hub.
+#[derive(Debug, Default, Deserialize)]
+pub struct Commit {
+    /// `ORG/NAME`.
+    pub repo: String,
+    /// Its hash.
+    pub commit: String,
 }
 
 impl Manifest {

@@ -11,7 +11,9 @@ pub(super) const NAME: &str = "chat";
 /// Steps a template may take. A long conversation takes some ten thousand; a loop without end stops within a second.
 const FUEL: u64 = 20_000_000;
 
-pub(super) fn for_template(source: &str) -> Result<Environment<'static>, Error> {
+/// The environment that holds `source` as its one template. With `marks`, what stands in `{% generation %}` blocks is written between
+/// these two characters.
+pub(super) fn for_template(source: &str, marks: Option<[char; 2]>) -> Result<Environment<'static>, Error> {
     let mut environment = Environment::new();
     environment.set_syntax(
         SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(false).build()?,
@@ -22,7 +24,14 @@ pub(super) fn for_template(source: &str) -> Result<Environment<'static>, Error> 
     environment.add_function("raise_exception", raise_exception);
     environment.add_function("strftime_now", |format: &str| python::strftime(format, python::seconds_now()));
     environment.add_filter("tojson", python::tojson);
-    environment.add_template_owned(NAME, without_generation_tags(source))?;
+    let source = match marks {
+        None => with_generation_tags_as(source, "if true", "endif"),
+        Some([open, close]) => {
+            environment.add_filter("marked_as_generated", move |text: &str| format!("{open}{text}{close}"));
+            with_generation_tags_as(source, "filter marked_as_generated", "endfilter")
+        }
+    };
+    environment.add_template_owned(NAME, source)?;
     Ok(environment)
 }
 
@@ -30,9 +39,14 @@ fn raise_exception(message: String) -> Result<String, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// transformers marks answers with `{% generation %}` blocks. They write nothing, so a block that is always taken stands in for
-/// them, with the same white-space control.
-fn without_generation_tags(source: &str) -> String {
+/// Whether a template says itself which parts are the model's own.
+pub(super) fn has_generation_tags(source: &str) -> bool {
+    with_generation_tags_as(source, "if true", "endif") != source
+}
+
+/// transformers marks answers with `{% generation %}` blocks. They write nothing themselves, so other blocks stand in for them, with
+/// the same white-space control.
+fn with_generation_tags_as(source: &str, open: &str, close: &str) -> String {
     let mut out = String::with_capacity(source.len());
     let mut rest = source;
     while let Some(start) = rest.find("{%") {
@@ -41,8 +55,8 @@ fn without_generation_tags(source: &str) -> String {
         let name = tag.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
         out.push_str(&rest[..start + 2]);
         match name {
-            "generation" => out.push_str(&tag.replace("generation", "if true")),
-            "endgeneration" => out.push_str(&tag.replace("endgeneration", "endif")),
+            "generation" => out.push_str(&tag.replace("generation", open)),
+            "endgeneration" => out.push_str(&tag.replace("endgeneration", close)),
             _ => out.push_str(tag),
         }
         out.push_str("%}");

@@ -40,7 +40,7 @@ impl Style {
         match value.kind() {
             ValueKind::None => out.push_str("null"),
             ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-            ValueKind::Number => out.push_str(&value.to_string()),
+            ValueKind::Number => out.push_str(&number(value)),
             ValueKind::String => self.string(out, value.as_str().unwrap_or_default()),
             ValueKind::Seq | ValueKind::Iterable => {
                 let items: Vec<Value> = value.try_iter()?.collect();
@@ -122,6 +122,29 @@ impl Style {
     }
 }
 
+/// A number as Python writes it: whole ones in full; others with the fewest digits that tell them apart, with an exponent below
+/// 1e-4 and from 1e16 on (`float.__repr__`).
+fn number(value: &Value) -> String {
+    if value.is_integer() {
+        return value.to_string();
+    }
+    let Ok(float) = f64::try_from(value.clone()) else { return value.to_string() };
+    match float {
+        f if f.is_nan() => return "NaN".into(),
+        f if f.is_infinite() => return if f > 0.0 { "Infinity" } else { "-Infinity" }.into(),
+        _ => {}
+    }
+    let scientific = format!("{float:e}");
+    let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    if float != 0.0 && !(-4..16).contains(&exponent) {
+        let sign = if exponent < 0 { '-' } else { '+' };
+        return format!("{digits}e{sign}{:02}", exponent.abs());
+    }
+    let plain = float.to_string();
+    if plain.contains('.') { plain } else { plain + ".0" }
+}
+
 /// Seconds since 1970, UTC.
 pub(super) fn seconds_now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
@@ -171,6 +194,20 @@ pub(super) fn strftime(format: &str, seconds: u64) -> String {
             Some('p') => write!(out, "{}", if hour < 12 { "AM" } else { "PM" }),
             Some('M') => write!(out, "{minute:02}"),
             Some('S') => write!(out, "{second:02}"),
+            Some('F') => write!(out, "{year}-{month:02}-{day:02}"),
+            Some('T') => write!(out, "{hour:02}:{minute:02}:{second:02}"),
+            Some('e') => write!(out, "{day:2}"),
+            Some('j') => write!(out, "{:03}", days - first_day_of(year) + 1),
+            // Without filling up, as the C library has it.
+            Some('-') => match chars.next() {
+                Some('d' | 'e') => write!(out, "{day}"),
+                Some('m') => write!(out, "{month}"),
+                Some('H') => write!(out, "{hour}"),
+                Some('I') => write!(out, "{}", (hour + 11) % 12 + 1),
+                Some('M') => write!(out, "{minute}"),
+                Some('S') => write!(out, "{second}"),
+                other => write!(out, "%-{}", other.map(String::from).unwrap_or_default()),
+            },
             Some('%') | None => write!(out, "%"),
             Some(other) => write!(out, "%{other}"),
         };
@@ -192,6 +229,12 @@ fn civil(days: u64) -> (u64, u64, u64) {
     (year, month, day_of_year - (153 * shifted + 2) / 5 + 1)
 }
 
+/// The first day of a year from 1970 on, counted from 1970-01-01.
+fn first_day_of(year: u64) -> u64 {
+    let before = year - 1;
+    365 * (year - 1970) + (before / 4 - before / 100 + before / 400) - (1969 / 4 - 1969 / 100 + 1969 / 400)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -201,6 +244,8 @@ mod tests {
         assert_eq!(strftime("%d %b %Y", 1_721_952_000), "26 Jul 2024");
         assert_eq!(strftime("%A, %B %d, %Y %I:%M:%S %p", 951_868_799), "Tuesday, February 29, 2000 11:59:59 PM");
         assert_eq!(strftime("%Q%%", 0), "%Q%");
+        assert_eq!(strftime("%F %T|%e|%-d.%-m.|%j", 951_868_799), "2000-02-29 23:59:59|29|29.2.|060");
+        assert_eq!(strftime("%e %j", 1_767_225_600), " 1 001");
     }
 
     #[test]
@@ -216,6 +261,29 @@ mod tests {
         );
         assert_eq!(render("{{ x|tojson(ensure_ascii=true, sort_keys=true) }}").chars().next(), Some('{'));
         assert!(render("{{ x|tojson(ensure_ascii=true) }}").contains(r"\u540d"));
+    }
+
+    #[test]
+    fn numbers_are_written_as_python_writes_them() {
+        let written = |value: f64| number(&Value::from(value));
+        let numbers = [0.0, -0.5, 2.0, 0.1, 1e15, 1e16, 1.5e300, 0.0001, 0.00001, -1.25e-7, 123_456.789];
+        assert_eq!(
+            numbers.map(written),
+            [
+                "0.0",
+                "-0.5",
+                "2.0",
+                "0.1",
+                "1000000000000000.0",
+                "1e+16",
+                "1.5e+300",
+                "0.0001",
+                "1e-05",
+                "-1.25e-07",
+                "123456.789"
+            ]
+        );
+        assert_eq!(number(&Value::from(1u64 << 60)), "1152921504606846976");
     }
 
     fn sample() -> Value {

@@ -1,45 +1,44 @@
-//! Byte-level BPE from `vocab.json` and `merges.txt`, for folders that carry no `tokenizer.json`.
+//! Byte-level BPE, where every byte is written as a character of its own (GPT-2, Qwen2, Llama 3).
 //!
-//! The two files do not say how text is cut before merging; that is a property of the class, so only known classes are read.
+//! `vocab.json` and `merges.txt` do not say how text is cut before merging; that is a property of the class, so of folders that
+//! carry only those two, known classes are read.
 
 use std::path::Path;
 
 use serde_json::{Map, Value};
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::NFC;
-use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::tokenizer::SplitDelimiterBehavior;
 
+use super::pattern;
 use crate::error::TextError;
 
-/// The pattern of Qwen2's tokenizer (transformers, `convert_slow_tokenizer.py`, Qwen2Converter).
-const QWEN2_PATTERN: &str =
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
 pub(super) fn from_vocab_and_merges(
-    dir: &Path,
+    vocab: &Path,
+    merges: &Path,
     config: Option<&Map<String, Value>>,
 ) -> Result<tokenizers::Tokenizer, TextError> {
-    let (vocab, merges) = (dir.join("vocab.json"), dir.join("merges.txt"));
-    if !vocab.is_file() || !merges.is_file() {
-        return Err(TextError::TokenizerMissing { dir: dir.to_path_buf() });
-    }
     let class = config.and_then(|c| c.get("tokenizer_class")).and_then(Value::as_str).unwrap_or("");
     let qwen2 = match class.trim_end_matches("Fast") {
         "Qwen2Tokenizer" => true,
         "GPT2Tokenizer" => false,
-        _ => return Err(TextError::TokenizerClass { dir: dir.to_path_buf(), class: class.to_string() }),
+        _ => {
+            return Err(TextError::TokenizerClass {
+                path: vocab.to_path_buf(),
+                class: class.to_string(),
+                known: "Qwen2Tokenizer, GPT2Tokenizer",
+            });
+        }
     };
-    let broken =
-        |e: tokenizers::Error| TextError::TokenizerFile { path: vocab.clone(), cause: format!("with merges.txt: {e}") };
+    let broken = |e: tokenizers::Error| TextError::TokenizerFile {
+        path: vocab.to_path_buf(),
+        cause: format!("with merges.txt: {e}"),
+    };
     let bpe = BPE::from_file(&vocab.to_string_lossy(), &merges.to_string_lossy()).build().map_err(broken)?;
     let mut tokenizer = tokenizers::Tokenizer::new(bpe);
     if qwen2 {
         tokenizer.with_normalizer(Some(NFC));
-        tokenizer.with_pre_tokenizer(Some(qwen2_pre_tokenizer().map_err(broken)?));
+        tokenizer.with_pre_tokenizer(Some(pattern::pre_tokenizer(&[pattern::QWEN2]).map_err(broken)?));
     } else {
         let prefix = config.and_then(|c| c.get("add_prefix_space")).and_then(Value::as_bool).unwrap_or(false);
         tokenizer.with_pre_tokenizer(Some(ByteLevel::new(prefix, true, true)));
@@ -49,10 +48,35 @@ pub(super) fn from_vocab_and_merges(
     Ok(tokenizer)
 }
 
-/// Cuts text by Qwen2's pattern and turns the pieces into bytes.
-pub(super) fn qwen2_pre_tokenizer() -> tokenizers::Result<Sequence> {
-    let pattern = SplitPattern::Regex(QWEN2_PATTERN.to_string());
-    let split = Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?;
-    let bytes = ByteLevel::new(false, false, false);
-    Ok(Sequence::new(vec![PreTokenizerWrapper::Split(split), PreTokenizerWrapper::ByteLevel(bytes)]))
+/// The characters that stand for the bytes 0..=255 (openai/gpt-2, `encoder.py`: bytes_to_unicode): those that print stand for
+/// themselves, the others for U+0100 and what follows, in order.
+pub(super) fn byte_characters() -> [char; 256] {
+    let mut next = 0x100u32;
+    std::array::from_fn(|byte| {
+        let code = byte as u32;
+        let prints = matches!(code, 0x21..=0x7E | 0xA1..=0xAC | 0xAE..=0xFF);
+        let code = if prints {
+            code
+        } else {
+            next += 1;
+            next - 1
+        };
+        char::from_u32(code).expect("below the surrogates")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_have_the_characters_of_the_tokenizers_crate() {
+        let ours: Vec<char> = byte_characters().into_iter().collect();
+        let mut theirs: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+        theirs.sort_unstable();
+        let mut sorted = ours.clone();
+        sorted.sort_unstable();
+        assert_eq!(sorted, theirs);
+        assert_eq!((ours[b' ' as usize], ours[b'\n' as usize], ours[b'a' as usize]), ('Ġ', 'Ċ', 'a'));
+    }
 }

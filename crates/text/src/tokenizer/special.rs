@@ -71,7 +71,7 @@ impl NamedTokens {
 }
 
 /// Files write a token as its text or as an object with `content`.
-fn token_text(value: &Value) -> Option<&str> {
+pub(super) fn token_text(value: &Value) -> Option<&str> {
     value.as_str().or_else(|| value.get("content")?.as_str())
 }
 

@@ -5,7 +5,7 @@ use tokenizers::normalizers::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, TokenizerBuilder};
 
-use super::{Tokenizer, byte_level};
+use super::{Tokenizer, pattern};
 use crate::error::TextError;
 
 impl Tokenizer {
@@ -33,7 +33,7 @@ impl Tokenizer {
         let mut learner = TokenizerBuilder::<BPE, NFC, _, ByteLevel, ByteLevel>::new()
             .with_model(BPE::default())
             .with_normalizer(Some(NFC))
-            .with_pre_tokenizer(Some(byte_level::qwen2_pre_tokenizer().map_err(failed)?))
+            .with_pre_tokenizer(Some(pattern::pre_tokenizer(&[pattern::QWEN2]).map_err(failed)?))
             .with_post_processor(Some(ByteLevel::new(false, false, false)))
             .with_decoder(Some(ByteLevel::new(false, false, false)))
             .build()

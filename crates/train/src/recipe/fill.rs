@@ -187,7 +187,7 @@ fn sources(written: &Written, list: &str, folder: &Path, seed: u64) -> Vec<Sourc
 fn model(written: &Written, folder: &Path, data: &Data) -> Model {
     let source = match written.text("model.base") {
         Some(base) if base == "pocket" => ModelSource::Base(Base::Pocket),
-        Some(base) => ModelSource::Base(Base::Folder(RecipePath::new(folder, base))),
+        Some(base) => ModelSource::Base(Base::Named(RecipePath::new(folder, base))),
         None => ModelSource::Create(create_model(written, data)),
     };
     let is_full = method_name(written) == MethodName::Full;
@@ -198,6 +198,7 @@ fn model(written: &Written, folder: &Path, data: &Data) -> Model {
     Model {
         source,
         store: get!(written as Store, "model.store"),
+        add_tokens: written.texts("model.add_tokens").unwrap_or_default(),
         save_dtype: choice(written, "model.save_dtype", SaveDtype::from_name).unwrap_or(usual_dtype),
     }
 }
@@ -308,6 +309,8 @@ fn lora(written: &Written, folder: &Path) -> Lora {
         dropout: get!(written.number("train.lora.dropout")),
         targets: said("targets").then(|| named.unwrap_or(Targets::AllLinear)),
         rslora: said("rslora").then(|| written.flag("train.lora.rslora")),
+        modules_to_save: said("modules_to_save")
+            .then(|| written.texts("train.lora.modules_to_save").unwrap_or_default()),
         init: written.text("train.lora.init").map(|path| RecipePath::new(folder, path)),
     }
 }

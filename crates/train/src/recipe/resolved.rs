@@ -5,6 +5,7 @@ mod train;
 
 use std::path::{Path, PathBuf};
 
+use luthier_hub::{Found, Origin};
 use serde::Serialize;
 use serde::ser::Serializer;
 
@@ -36,17 +37,24 @@ pub struct ResolvedRecipe {
     pub report: Report,
 }
 
-/// A path of the recipe: as written, for files and hashes that outlive a move of the folder, and where it is now.
+/// A path of the recipe: as written, for files and hashes that outlive a move of the folder, and where it is now. A name of the Hub
+/// is one too, once it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecipePath {
     written: String,
     full: PathBuf,
+    origin: Option<Box<Origin>>,
 }
 
 impl RecipePath {
     pub(super) fn new(folder: &Path, written: String) -> Self {
         let full = folder.join(&written);
-        Self { written, full }
+        Self { written, full, origin: None }
+    }
+
+    /// The same words for what was found there.
+    pub(crate) fn found(&self, found: Found) -> Self {
+        Self { written: self.written.clone(), full: found.dir, origin: found.origin.map(Box::new) }
     }
 
     /// As the recipe has it.
@@ -57,6 +65,11 @@ impl RecipePath {
     /// The path to open.
     pub fn full(&self) -> &Path {
         &self.full
+    }
+
+    /// Which commit of the Hub lies there; none for a path of the user's.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
     }
 }
 
@@ -177,6 +190,9 @@ pub struct Model {
     pub source: ModelSource,
     /// How frozen weights are held.
     pub store: Store,
+    /// Tokens that are added to the vocabulary.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub add_tokens: Vec<String>,
     /// How weights are saved.
     pub save_dtype: SaveDtype,
 }
@@ -197,15 +213,15 @@ pub enum ModelSource {
 pub enum Base {
     /// The one inside the program.
     Pocket,
-    /// A Hugging Face folder.
-    Folder(RecipePath),
+    /// A Hugging Face folder, or a model of the Hub.
+    Named(RecipePath),
 }
 
 impl Serialize for Base {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(match self {
             Self::Pocket => "pocket",
-            Self::Folder(path) => path.written(),
+            Self::Named(path) => path.written(),
         })
     }
 }

@@ -35,9 +35,10 @@ limit = 1000
 [model]
 base = "models/small"
 save_dtype = "bf16"
+add_tokens = ["<想>"]
 [train]
 method = "lora"
-lora = { rank = 4, alpha = 32, dropout = 0.05, targets = ["q_proj", "v_proj"], rslora = true, init = "old/adapter" }
+lora = { rank = 4, alpha = 32, dropout = 0.05, targets = ["q_proj", "v_proj"], rslora = true, modules_to_save = ["embed_tokens"], init = "old/adapter" }
 steps = 60
 tokens_per_step = 4096
 micro_batch_tokens = 512
@@ -217,7 +218,7 @@ fn strategies_keep_the_order_and_the_types_in_which_they_are_written() {
 fn a_later_check_can_point_at_the_line_of_a_strategy() {
     let recipe = Recipe::parse(ADAPTER, "recipe.toml").unwrap();
     let error = recipe.refuse("evaluate.strategies.beam4.num_beams", "must be at least 1, found 0");
-    let expected = "evaluate.strategies.beam4.num_beams at recipe.toml:44:11 must be at least 1, found 0";
+    let expected = "evaluate.strategies.beam4.num_beams at recipe.toml:45:11 must be at least 1, found 0";
     assert_eq!(error.to_string(), expected);
 }
 

@@ -68,7 +68,7 @@ impl Together<'_> {
         let has = |key: &str| self.written.has(key);
         let (is_new, has_tokenizer) = (has("model.create"), has("tokenizer.path") || has("tokenizer.train"));
         if has("model") && !has("model.base") && !is_new {
-            let needed = "write base = a model folder or \"pocket\", or a section [model.create] for a new model";
+            let needed = "write base = a model folder, a name on the Hub or \"pocket\", or a section [model.create] for a new model";
             self.missing("model.base", "model", needed);
         }
         if is_new && !has_tokenizer {

@@ -32,11 +32,13 @@ enum Kind {
     Words,
     /// Texts, by repeating the flag.
     Texts,
-    /// A method that is not built yet: the flag is known, so that its refusal says so.
-    NotYet,
+    /// Any JSON, which the parameter's own reader looks at.
+    Json,
+    /// What transformers knows and this program does not do, or need not: the flag is known, so that the answer says why.
+    Unlisted,
 }
 
-use Kind::{Choice, Count, Id, Ids, NotYet, Number, Switch, Texts, Words};
+use Kind::{Choice, Count, Id, Ids, Json, Number, Switch, Texts, Unlisted, Words};
 
 /// Name, kind and help.
 type Flag = (&'static str, Kind, &'static str);
@@ -50,6 +52,11 @@ const FLAGS: [(&str, &[Flag]); 5] = [
             ("max-length", Count, "Longest sequence in tokens, the prompt included; --max-new-tokens wins over it"),
             ("min-new-tokens", Count, "No end-of-sequence token before this many new tokens"),
             ("min-length", Count, "The same, the prompt included"),
+            (
+                "max-time",
+                Number,
+                "Seconds after which a prompt is left as it is, its outputs as long as they have become",
+            ),
             ("stop-strings", Texts, "A text that ends the output and stays in it; repeat for several"),
         ],
     ),
@@ -69,14 +76,35 @@ const FLAGS: [(&str, &[Flag]); 5] = [
                 Choice(&["new", "total"]),
                 "Which length that is: new tokens (transformers 4.36 on), or all (before)",
             ),
+            ("num-beam-groups", Count, "Groups of beams, each searching for itself: diverse beam search"),
+            (
+                "diversity-penalty",
+                Number,
+                "Cost of a token for each beam of the groups before that chose it in the same step",
+            ),
+            (
+                "penalty-alpha",
+                Number,
+                "Contrastive search among the --top-k best: weight of being unlike what stands before",
+            ),
+            (
+                "prompt-lookup-num-tokens",
+                Count,
+                "Most tokens guessed from an earlier occurrence: faster, the same tokens",
+            ),
+            ("max-matching-ngram-size", Count, "Longest n-gram looked up for that; 2 when not given"),
         ],
     ),
     (
-        "Sampling (acts only with --do-sample)",
+        "Sampling (acts only with --do-sample; --top-k also with --penalty-alpha)",
         &[
             ("do-sample", Switch, "Draw tokens instead of taking the best"),
             ("temperature", Number, "Divides the scores; below 1 is bolder in its favourites, above 1 wilder"),
-            ("top-k", Count, "Keep the k best tokens; 0 keeps all; 50 when not given"),
+            (
+                "top-k",
+                Count,
+                "Keep the k best tokens; 0 keeps all; 50 when not given. With --penalty-alpha the candidates",
+            ),
             ("top-p", Number, "Keep the fewest best tokens whose probabilities add up to this"),
             ("min-p", Number, "Drop tokens less probable than this times the best"),
             ("typical-p", Number, "Keep tokens whose surprise is nearest to the entropy, up to this mass"),
@@ -89,8 +117,25 @@ const FLAGS: [(&str, &[Flag]); 5] = [
         "Scores",
         &[
             ("repetition-penalty", Number, "Above 1: makes tokens that occurred, in the prompt too, less likely"),
+            ("encoder-repetition-penalty", Number, "Above 1: makes tokens of the prompt more likely, below 1 less"),
             ("no-repeat-ngram-size", Count, "No n-gram of this size occurs twice; 0 is off"),
+            ("encoder-no-repeat-ngram-size", Count, "No n-gram of this size of the prompt occurs again; 0 is off"),
             ("bad-words-ids", Words, "Token sequences that must not occur, as JSON: [[12],[7,8]]"),
+            (
+                "sequence-bias",
+                Json,
+                "What is added where a sequence would be completed, as JSON: [[[12],2.5],[[7,8],-1.0]]",
+            ),
+            (
+                "exponential-decay-length-penalty",
+                Json,
+                "From so many new tokens on an end becomes more likely by a power of a factor, as JSON: [15,1.2]",
+            ),
+            (
+                "guidance-scale",
+                Number,
+                "Classifier-free guidance: above 1 moves away from what would follow the prompt's last token alone; without beams",
+            ),
             ("suppress-tokens", Ids, "Tokens that are never chosen"),
             ("begin-suppress-tokens", Ids, "Tokens that are not chosen first"),
             ("forced-bos-token-id", Id, "The token that follows a prompt of a single token"),
@@ -108,22 +153,31 @@ const FLAGS: [(&str, &[Flag]); 5] = [
     ),
 ];
 
-/// Parameters of transformers whose methods are not built yet.
-const NOT_YET: [&str; 14] = [
-    "num-beam-groups",
-    "diversity-penalty",
-    "penalty-alpha",
-    "prompt-lookup-num-tokens",
-    "guidance-scale",
-    "encoder-repetition-penalty",
-    "encoder-no-repeat-ngram-size",
-    "exponential-decay-length-penalty",
-    "sequence-bias",
+/// Parameters of transformers that are refused or have no meaning here (`NOT_BUILT` and `WITHOUT_MEANING` of the library).
+const UNLISTED: [&str; 23] = [
     "force-words-ids",
     "constraints",
     "dola-layers",
     "watermarking-config",
-    "max-time",
+    "token-healing",
+    "forced-decoder-ids",
+    "use-cache",
+    "cache-implementation",
+    "cache-config",
+    "return-legacy-cache",
+    "low-memory",
+    "remove-invalid-values",
+    "decoder-start-token-id",
+    "output-attentions",
+    "output-hidden-states",
+    "output-scores",
+    "output-logits",
+    "return-dict-in-generate",
+    "num-assistant-tokens",
+    "num-assistant-tokens-schedule",
+    "assistant-confidence-threshold",
+    "is-assistant",
+    "generation-kwargs",
 ];
 
 impl clap::Args for OptionFlags {
@@ -131,7 +185,7 @@ impl clap::Args for OptionFlags {
         let listed = FLAGS.iter().flat_map(|(heading, flags)| {
             flags.iter().map(move |&(name, kind, help)| flag(name, kind).help(help).help_heading(*heading))
         });
-        let hidden = NOT_YET.iter().map(|name| flag(name, NotYet).hide(true));
+        let hidden = UNLISTED.iter().map(|name| flag(name, Unlisted).hide(true));
         command.args(listed.chain(hidden))
     }
 
@@ -148,14 +202,18 @@ fn flag(name: &'static str, kind: Kind) -> Arg {
         Choice(_) => "WHICH",
         Id => "ID",
         Ids => "IDS",
-        Words => "JSON",
+        Words | Json => "JSON",
         Texts => "TEXT",
-        NotYet => "VALUE",
+        Unlisted => "VALUE",
     });
     match kind {
-        Switch => arg.num_args(0..=1).default_missing_value("true").hide_possible_values(true),
+        Switch | Unlisted => arg
+            .num_args(0..=1)
+            .default_missing_value("true")
+            .hide_possible_values(true)
+            .allow_negative_numbers(kind == Unlisted),
         Ids | Texts => arg.action(ArgAction::Append).allow_hyphen_values(kind == Texts),
-        Number | NotYet => arg.allow_negative_numbers(true),
+        Number => arg.allow_negative_numbers(true),
         _ => arg,
     }
 }
@@ -189,7 +247,10 @@ fn parser(kind: Kind) -> ValueParser {
                 .map_err(|_| "it is a JSON list of lists of token ids, such as [[12],[7,8]]".to_owned())
         }),
         Texts => ValueParser::new(|text: &str| Ok::<_, String>(Value::from(vec![text]))),
-        NotYet => ValueParser::new(|text: &str| {
+        Json => ValueParser::new(|text: &str| {
+            serde_json::from_str::<Value>(text).map_err(|error| format!("it is not JSON: {error}"))
+        }),
+        Unlisted => ValueParser::new(|text: &str| {
             Ok::<_, String>(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
         }),
     }
@@ -206,7 +267,7 @@ fn id(text: &str) -> Result<u32, String> {
 impl FromArgMatches for OptionFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut table = Map::new();
-        let names = FLAGS.iter().flat_map(|(_, flags)| flags.iter().map(|flag| flag.0)).chain(NOT_YET);
+        let names = FLAGS.iter().flat_map(|(_, flags)| flags.iter().map(|flag| flag.0)).chain(UNLISTED);
         for name in names {
             let Some(values) = matches.get_many::<Value>(name) else { continue };
             let parameter = name.replace('-', "_");
@@ -233,7 +294,7 @@ impl FromArgMatches for OptionFlags {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
-    use luthier_generate::{BeamLength, EarlyStopping, PARAMETERS};
+    use luthier_generate::{BeamLength, EarlyStopping, NOT_BUILT, PARAMETERS, WITHOUT_MEANING};
 
     use super::*;
 
@@ -256,6 +317,8 @@ mod tests {
         flags.sort_unstable();
         parameters.sort_unstable();
         assert_eq!(flags, parameters);
+        let others = NOT_BUILT.into_iter().chain(WITHOUT_MEANING.map(|(name, ..)| name));
+        assert_eq!(UNLISTED.map(|name| name.replace('-', "_")).to_vec(), others.collect::<Vec<_>>());
     }
 
     #[test]
@@ -294,6 +357,8 @@ mod tests {
                     Switch | Choice(["true", ..]) => "true",
                     Choice(words) => words[0],
                     Words => "[[1]]",
+                    Json if name == "sequence-bias" => "[[[1],0.5]]",
+                    Json => "[1,0.5]",
                     _ => "1",
                 };
                 let given = parse(&format!("--{name} {value}")).unwrap().as_table();
@@ -311,12 +376,21 @@ mod tests {
             ("--early-stopping maybe", "it is one of true, false, never"),
             ("--bad-words-ids [1]", "a JSON list of lists"),
             ("--eos-token-id 1,x", "it must be a token id"),
-            ("--num-beam-groups 2", "`num_beam_groups` = 2: this decoding method is not supported yet"),
-            ("--penalty-alpha 0.6", "`penalty_alpha` = 0.6"),
+            ("--dola-layers low", "`dola_layers` = \"low\": this decoding method is not supported yet"),
+            ("--sequence-bias [1", "'--sequence-bias <JSON>': it is not JSON"),
+            ("--sequence-bias [1]", "generation parameter `sequence_bias` cannot be [1]"),
+            ("--exponential-decay-length-penalty [1]", "`exponential_decay_length_penalty` cannot be [1]"),
         ] {
             let error = parse(flags).unwrap_err();
             assert!(error.contains(what), "{flags}: {error}");
         }
-        assert!(parse("--num-beam-groups 1").is_ok(), "the value that switches it off");
+        assert!(parse("--token-healing false").is_ok(), "the value that switches it off");
+    }
+
+    #[test]
+    fn what_has_no_meaning_here_is_noted_unless_it_is_the_default() {
+        let given = parse("--use-cache --output-scores --num-assistant-tokens 20 --low-memory true").unwrap();
+        assert_eq!(given.without_meaning, ["low_memory", "output_scores"]);
+        assert_eq!(given.warnings().len(), 2);
     }
 }

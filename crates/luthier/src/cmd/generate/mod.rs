@@ -1,19 +1,23 @@
 //! `luthier generate`: continues prompts and answers messages under any decoding strategy.
 
 mod flags;
+mod form;
 mod prompts;
 mod write;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
-use luthier_generate::{Completion, Decode, GenerateError, GenerationOptions, Generator, OptionsError, Resolved};
+use luthier_generate::{
+    Completion, Constraint, Decode, GenerateError, GenerationOptions, Generator, OptionsError, Resolved,
+};
 use luthier_model::Session;
 
 use super::Failure;
 use crate::open::{ModelArgs, Opened};
 use crate::progress::Bar;
 use flags::OptionFlags;
+use form::FormFlags;
 use prompts::Prompt;
 use write::{InOrder, Streamer};
 
@@ -22,9 +26,14 @@ const DEFAULT_NEW_TOKENS: usize = 256;
 
 /// Continues prompts, or answers messages, with a model
 ///
-/// Every generation parameter of transformers has the flag of its name, with the meaning it has there: greedy decoding by default;
-/// --do-sample draws (temperature, top-k and top-p act only then); --num-beams searches. generation_config.json of the model folder
-/// holds underneath. 256 new tokens are the limit when neither flag nor folder gives one.
+/// The generation parameters of transformers have flags of their names, with the meaning they have there: greedy decoding by default;
+/// --do-sample draws (temperature, top-k and top-p act only then); --num-beams searches, --num-beam-groups for unlike texts;
+/// --penalty-alpha with --top-k is contrastive search; --prompt-lookup-num-tokens gives the same tokens faster where a text repeats
+/// itself. A flag that changes nothing in its company is named with the reason. generation_config.json of the model folder holds
+/// underneath. 256 new tokens are the limit when neither flag nor folder gives one.
+///
+/// The meaning is that of transformers 4.46.3, token for token. force_words_ids, constraints, dola_layers, watermarking_config and
+/// token_healing are not built and refused; --json-schema, --regex or --choices hold an output to a form, under every search.
 ///
 /// The prompt is raw text, tokenised as transformers' tokenizer(text) does, unless --chat writes it as a user's message with the
 /// model's own chat template. A row of --input is {"prompt": ...}, {"messages": [...]} (always written with the template) or
@@ -32,13 +41,14 @@ const DEFAULT_NEW_TOKENS: usize = 256;
 ///
 /// --json prints a line for each row: {"prompt": as given, "outputs": [{"text", "tokens", "score", "finish_reason"}]}. tokens are the
 /// new ones with the end-of-sequence token; text leaves special tokens out; score is the sum of the tokens' log-probabilities, of a
-/// beam divided by length^length_penalty; finish_reason is "stop" or "length".
+/// beam divided by length^length_penalty; finish_reason is "stop", "length" or, after --max-time, "interrupted".
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     luthier generate --model pocket --prompt \"A lamp that\" --max-new-tokens 40\n  \
     luthier generate --model DIR --adapter runs/mine/adapter --chat --prompt 你好\n  \
     luthier generate --model DIR --input rows.jsonl --num-beams 4 --num-return-sequences 4 --json\n  \
-    luthier generate --model DIR --prompt Once --do-sample --temperature 0.7 --top-p 0.9 --seed 7")]
+    luthier generate --model DIR --prompt Once --do-sample --temperature 0.7 --top-p 0.9 --seed 7\n  \
+    luthier generate --model DIR --prompt \"Is it raining?\" --chat --choices yes no \"I cannot know.\"")]
 pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
@@ -59,6 +69,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = luthier_generate::DEFAULT_MAX_BATCH)]
     batch: usize,
     #[command(flatten)]
+    form: FormFlags,
+    #[command(flatten)]
     options: OptionFlags,
 }
 
@@ -67,22 +79,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         return Err(Failure::input("--batch must be at least 1"));
     }
     let questions = prompts::read(args)?;
+    let form = args.form.read()?;
     let opened = args.model.open()?;
     let merged = options(&args.options.0, &opened, args.chat || prompts::any_chat(&questions))?;
     let resolved = merged.resolve().map_err(Failure::input)?;
-    warn(&args.options.0, &merged);
+    let formed = form.map(|form| form::over(&form, &opened)).transpose()?;
+    let formed = formed.as_ref().map(|formed| formed as &dyn Constraint);
     let prompts = prompts::tokenise(questions, &opened)?;
+    warn(&args.options.0, &merged, &prompts);
     let to_text = opened.tokenizer().map(|tokenizer| |ids: &[u32]| tokenizer.decode(ids, true));
     let to_text = to_text.as_ref().map(|decode| decode as Decode<'_>);
     let completions = match opened.tokenizer() {
         Some(tokenizer) if streams(args, &prompts, &resolved) => {
             let mut streamer = Streamer::new(tokenizer, &resolved);
             let mut listen = |_: usize, token: u32| streamer.push(token);
-            let completions = decode(generator(&resolved, to_text).on_token(&mut listen), &prompts, &opened)?;
+            let generator = generator(&resolved, to_text, formed).on_token(&mut listen);
+            let completions = decode(generator, &prompts, &opened)?;
             streamer.finish(&completions[0].outputs[0], tokenizer)?;
             completions
         }
-        _ => print_all(args, &prompts, &resolved, to_text, &opened)?,
+        _ => print_all(args, &prompts, &resolved, to_text, formed, &opened)?,
     };
     let defaulted = merged.max_new_tokens.filter(|_| !args.json && limit_is_ours(&args.options.0, &opened));
     write::note_on_length(&completions, defaulted);
@@ -99,6 +115,7 @@ fn print_all(
     prompts: &[Prompt],
     options: &Resolved,
     to_text: Option<Decode<'_>>,
+    formed: Option<&dyn Constraint>,
     opened: &Opened,
 ) -> Result<Vec<Completion>, Failure> {
     let several = prompts.len() > 1;
@@ -121,7 +138,7 @@ fn print_all(
             bar.set(done, String::new());
         }
     };
-    let generator = generator(options, to_text).max_batch(args.batch).on_completion(&mut listen);
+    let generator = generator(options, to_text, formed).max_batch(args.batch).on_completion(&mut listen);
     let completions = decode(generator, prompts, opened)?;
     if let Some(bar) = bar {
         bar.finish();
@@ -131,8 +148,15 @@ fn print_all(
 }
 
 /// Stop strings need text; token ids can be decoded without.
-fn generator<'a>(options: &'a Resolved, to_text: Option<Decode<'a>>) -> Generator<'a> {
-    let generator = Generator::new(options);
+fn generator<'a>(
+    options: &'a Resolved,
+    to_text: Option<Decode<'a>>,
+    formed: Option<&'a dyn Constraint>,
+) -> Generator<'a> {
+    let mut generator = Generator::new(options);
+    if let Some(formed) = formed {
+        generator = generator.constraint(formed);
+    }
     match to_text {
         Some(decode) => generator.decode(decode),
         None => generator,
@@ -186,10 +210,17 @@ fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
 }
 
 /// Flags without effect are named once. What the model's folder gives may well have none and is not worth a word.
-fn warn(user: &GenerationOptions, merged: &GenerationOptions) {
+fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]) {
     let given = user.as_table();
-    for warning in merged.warnings().iter().filter(|warning| given.contains_key(warning.parameter)) {
-        eprintln!("warning: {warning}");
+    let is_given = |name: &str| given.contains_key(name) || user.without_meaning.contains(&name);
+    let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
+    let warnings = merged.warnings().into_iter().chain(merged.warnings_for(&lengths));
+    let mut named = Vec::new();
+    for warning in warnings.filter(|warning| is_given(warning.parameter)) {
+        if !named.contains(&warning.parameter) {
+            eprintln!("warning: {warning}");
+            named.push(warning.parameter);
+        }
     }
 }
 
@@ -208,9 +239,9 @@ fn failure(error: &GenerateError, prompts: &[Prompt]) -> Failure {
             Failure::input(format!("{}: the prompt {rest}", prompts[*prompt].place))
         }
         GenerateError::Options(_) => Failure::input(error),
-        GenerateError::NotANumber { prompt, .. } | GenerateError::NothingAllowed { prompt, .. } => {
-            Failure::run(format!("{}: {error}", prompts[*prompt].place))
-        }
+        GenerateError::NotANumber { prompt, .. }
+        | GenerateError::NothingAllowed { prompt, .. }
+        | GenerateError::Constraint { prompt, .. } => Failure::run(format!("{}: {error}", prompts[*prompt].place)),
         _ => Failure::run(error),
     }
 }

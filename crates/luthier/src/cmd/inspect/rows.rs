@@ -1,16 +1,16 @@
 //! The first training rows of a recipe as training sees them, and the ledger of them all.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use luthier_hub::{Hub, Want};
 use luthier_text::{Example, Tokenizer};
-use luthier_train::recipe::{Base, ModelSource};
-use luthier_train::{Recipe, RenderedRows, RunFolder, render_rows};
+use luthier_train::{Recipe, RenderedRows, RunFolder, find_models, render_rows};
 use serde_json::json;
 
 use crate::cmd::{Failure, print};
 use crate::progress::counter;
-use crate::{pocket, stages};
+use crate::stages;
 
 /// How what is learnt is set off: what stands before and after it, and before and after the rest.
 #[derive(Debug, Clone, Copy)]
@@ -27,8 +27,8 @@ const COLOURED: Marks = Marks {
     legend: "\x1b[1;32mlearnt\x1b[0m, \x1b[2monly read\x1b[0m",
 };
 
-pub(super) fn show(path: &Path, count: usize, json: bool) -> Result<(), Failure> {
-    let (rendered, ledger) = render(path)?;
+pub(super) fn show(path: &Path, count: usize, hub: &Hub, json: bool) -> Result<(), Failure> {
+    let (rendered, ledger) = render(path, hub)?;
     let RenderedRows { tokenizer, prepared, options, notices, .. } = &rendered;
     for notice in notices {
         eprintln!("note: {notice}");
@@ -57,14 +57,14 @@ pub(super) fn show(path: &Path, count: usize, json: bool) -> Result<(), Failure>
 }
 
 /// Renders the rows beside a folder that is gone afterwards; the ledger's table names generated files as a run would.
-fn render(path: &Path) -> Result<(RenderedRows, String), Failure> {
-    let recipe = Recipe::read(path).map_err(Failure::input)?.resolve();
-    let pocket = match recipe.model.source {
-        ModelSource::Base(Base::Pocket) => pocket::folder()?,
-        _ => PathBuf::new(),
-    };
+fn render(path: &Path, hub: &Hub) -> Result<(RenderedRows, String), Failure> {
+    let mut recipe = Recipe::read(path).map_err(Failure::input)?.resolve();
     let scratch = tempfile::tempdir().map_err(|error| Failure::run(format!("no temporary folder: {error}")))?;
     let folder = RunFolder::open(scratch.path(), false).map_err(stages::failure)?;
+    for notice in find_models(&mut recipe, &folder, hub, Want::Description).map_err(stages::failure)? {
+        eprintln!("warning: {notice}");
+    }
+    let pocket = stages::pocket_for(&recipe)?;
     let rendered = render_rows(&recipe, &folder, &pocket, &counter("rows")).map_err(stages::failure)?;
     let ledger = rendered.prepared.ledger.to_markdown().replace(&format!("{}/", scratch.path().display()), "");
     Ok((rendered, ledger))

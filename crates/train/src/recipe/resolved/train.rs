@@ -75,9 +75,17 @@ pub struct Lora {
     /// Scale is alpha / sqrt(rank).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rslora: Option<bool>,
+    /// Embedding or head, trained whole.
+    #[serde(skip_serializing_if = "says_none")]
+    pub modules_to_save: Option<Vec<String>>,
     /// An adapter to start from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<RecipePath>,
+}
+
+/// Nothing said, or that there are none.
+fn says_none(modules: &Option<Vec<String>>) -> bool {
+    modules.as_ref().is_none_or(Vec::is_empty)
 }
 
 /// The layers that get an adapter.

@@ -57,7 +57,7 @@ fn each_kind_of_mistake_has_its_message() {
         ),
         (
             ("train", "lora = { r = 8 }"),
-            "train.lora.r at recipe.toml:8:10 is not a key of a recipe; did you mean rank? keys of [train.lora]: rank, alpha, dropout, targets, rslora, init",
+            "train.lora.r at recipe.toml:8:10 is not a key of a recipe; did you mean rank? keys of [train.lora]: rank, alpha, dropout, targets, rslora, modules_to_save, init",
         ),
         (
             ("train", "epochs = 1\nsteps = 2"),
@@ -141,7 +141,7 @@ fn what_is_missing_is_named_with_what_to_write() {
     assert_eq!(
         complaints(&MINIMAL.replace("base = \"pocket\"", "")),
         [
-            "model.base at recipe.toml:5:2 is missing; write base = a model folder or \"pocket\", or a section [model.create] for a new model"
+            "model.base at recipe.toml:5:2 is missing; write base = a model folder, a name on the Hub or \"pocket\", or a section [model.create] for a new model"
         ]
     );
     assert_eq!(
