@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, reason = "says what it skipped")]
 
 mod build;
+mod collect;
 mod command;
 mod doctor;
 mod faults;

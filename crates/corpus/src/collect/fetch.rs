@@ -90,17 +90,18 @@ impl Client {
             }
             return match answer {
                 Err(error) => Fetched::Failed(error.to_string()),
-                Ok(answer) => self.read(answer),
+                Ok(answer) => self.read(answer, url.path() == "/robots.txt"),
             };
         }
     }
 
-    fn read(&self, answer: Response<ureq::Body>) -> Fetched {
+    /// Reads a page, or with `any` whatever comes.
+    fn read(&self, answer: Response<ureq::Body>, any: bool) -> Fetched {
         let (head, body) = answer.into_parts();
         let media = head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
         let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let mut bytes = Vec::new();
-        if head.status.is_success() && READ.contains(&media.as_str()) {
+        if head.status.is_success() && (any || READ.contains(&media.as_str())) {
             let read = body.into_reader().take(self.page_bytes + 1).read_to_end(&mut bytes);
             if let Err(error) = read {
                 return Fetched::Failed(format!("its body breaks off: {error}"));

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     })?;
     let totals = serde_json::to_string_pretty(&ledger).expect("numbers") + "\n";
     let file = args.out.join("ledger.json");
-    std::fs::write(&file, &totals).map_err(|error| Failure::run(format!("cannot write {}: {error}", file.display())))?;
+    std::fs::write(&file, &totals)
+        .map_err(|error| Failure::run(format!("cannot write {}: {error}", file.display())))?;
     if args.json {
         return print(&totals);
     }

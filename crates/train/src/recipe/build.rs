@@ -46,7 +46,8 @@ pub struct BuildRecipe {
 /// As [`BuildRecipe::read`].
 pub fn read_web(path: impl Into<PathBuf>) -> Result<Web, RecipeError> {
     let path = path.into();
-    let text = std::fs::read_to_string(&path).map_err(|source| RecipeError::Unreadable { path: path.clone(), source })?;
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| RecipeError::Unreadable { path: path.clone(), source })?;
     let recipe = Recipe::parse_for(&text, path, Purpose::Crawl)?;
     let written = &recipe.written;
     let texts = |name: &str| written.texts(&format!("collect.web.{name}")).unwrap_or_default();

@@ -1,5 +1,6 @@
 //! Recipes that are right: what becomes of each key.
 
+mod building;
 mod mistakes;
 
 use super::written::Purpose;

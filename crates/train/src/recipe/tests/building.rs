@@ -1,0 +1,133 @@
+//! Recipes that collect and build: every key, and what becomes of it.
+
+use luthier_corpus::build::Outcome;
+use luthier_corpus::clean::Over;
+use luthier_corpus::source::{TextBy, Within};
+
+use super::*;
+
+/// Every key of [collect] and [build].
+const BUILDING: &str = r#"
+name = "all"
+seed = 9
+folder = "/data"
+[collect.web]
+start = ["https://example.org/"]
+hosts = ["example.org", "www.example.org"]
+allow = ["/poems/"]
+deny = ["print="]
+depth = 2
+pages = 50
+delay = 0.5
+timeout = 10
+retries = 1
+page_bytes = 100000
+user_agent = "tester/1"
+[[collect.sources]]
+path = "rows.json"
+format = "json"
+columns = { body = "text", title = "meta.title?" }
+within = "data"
+licence = "CC BY"
+about = "rows"
+[[collect.sources]]
+path = "prose.txt"
+text_by = "line"
+encoding = "big5"
+[[collect.sources]]
+path = "table.tsv"
+header = ["a", "b"]
+[[collect.sources]]
+path = "grants.xml"
+xml = { record = "grant", fields = { title = "title" } }
+[build]
+about = "all keys"
+duplicates = { exact = false, near = 0.1, over = ["body"] }
+split = { test = 0.2, by = "poet" }
+cut = [{ field = "body", characters = 200 }]
+sample = 100
+balance = { by = "kind", most = 10, level = true }
+phrasings = [{ system = "s", instruction = "i", input = "{{ body }}", output = "{{ title }}", weight = 3 }]
+clean = [
+  { step = "control-characters", over = ["body"] },
+  { step = "normalise", form = "nfkc-but-punctuation" },
+  { step = "mojibake", most_lost = 0.01 },
+  { step = "main-text", least = 100 },
+  { step = "select", select = { title = "h1" } },
+  { step = "language", keep = ["zh"], confidence = 0.5 },
+  { step = "script", keep = ["traditional"], share = 0.8, keep_unknown = false },
+  { step = "convert", to = "s2twp", tables = "/" },
+  { step = "length", least = 5, most = 100 },
+  { step = "quality", least_words = 20, stop_words = 1 },
+  { step = "repetition" },
+  { step = "clean-lines", least_words = 2, ends_with_mark = false, least_sentences = 1 },
+  { step = "personal", mask = ["email"] },
+]
+[build.contamination]
+han = 12
+other = 40
+over = ["body"]
+against = [{ path = "test.jsonl" }]
+"#;
+
+#[test]
+fn every_key_of_building_is_read() {
+    let (written, problems) = written::read(BUILDING, Purpose::Build);
+    assert_eq!(problems, []);
+    for declared in KEYS.iter().filter(|declared| ["collect", "build"].iter().any(|top| declared.path.starts_with(top)))
+    {
+        assert!(written.values.keys().any(|key| spec(key) == Some(declared)), "{} is never written", declared.path);
+    }
+    let made =
+        BuildRecipe::parse(BUILDING, "/recipes/all.toml").unwrap().pipeline().unwrap_or_else(|error| panic!("{error}"));
+    let names: Vec<&str> = made.steps.iter().map(|step| step.name()).collect();
+    let expected = "control-characters normalise mojibake main-text select language script s2twp length quality repetition clean-lines personal";
+    assert_eq!(names.join(" "), expected);
+    let paths: Vec<String> = made.sources.iter().map(|source| source.source.path.display().to_string()).collect();
+    assert_eq!(paths, ["/data/rows.json", "/data/prose.txt", "/data/table.tsv", "/data/grants.xml"]);
+    assert_eq!((made.sources[0].name.as_str(), made.sources[0].licence.as_deref()), ("rows.json", Some("CC BY")));
+    assert_eq!(made.sources[0].source.within, Within::Member("data".into()));
+    assert_eq!(
+        (made.sources[1].source.text_by, made.sources[1].source.encoding.as_deref()),
+        (TextBy::Line, Some("big5"))
+    );
+    assert!(made.sources[2].source.header.is_some() && made.sources[3].source.xml.is_some());
+    assert!(!made.duplicates.exact && made.duplicates.near.is_some_and(|near| near.edited == 0.1));
+    assert_eq!(made.duplicates.over, Over::fields(["body"]));
+    let apart = made.apart.expect("it is written");
+    assert_eq!((apart.widths.han, apart.widths.other, apart.against.len()), (12, 40, 1));
+    let choice = made.choice.expect("rows are drawn");
+    assert_eq!(
+        (choice.most, choice.most_each, choice.level, choice.by.as_deref()),
+        (Some(100), Some(10), true, Some("kind"))
+    );
+    assert_eq!((made.phrasings[0].weight, made.phrasings[0].system.as_str(), made.cuts[0].characters), (3, "s", 200));
+    assert_eq!((made.seed, made.recipe.as_deref()), (9, Some(BUILDING)));
+    assert!(made.sides.holds_out());
+}
+
+#[test]
+fn a_recipe_that_says_little_builds_with_the_usual_settings() {
+    let text = "name = \"few\"\ncollect = { sources = [{ path = \"rows.jsonl\" }] }\nbuild = {}\n";
+    let made = BuildRecipe::parse(text, "few.toml").unwrap().pipeline().unwrap();
+    assert!(made.steps.is_empty() && made.choice.is_none() && made.apart.is_none() && !made.sides.holds_out());
+    assert!(made.duplicates.exact && made.duplicates.near.is_none() && made.phrasings.is_empty());
+    assert_eq!((made.seed, Outcome::ALL.len()), (42, 9));
+}
+
+#[test]
+fn what_to_crawl_is_read_without_the_rest() {
+    let folder = std::env::temp_dir().join(format!("luthier-web-{}.toml", std::process::id()));
+    std::fs::write(&folder, BUILDING).unwrap();
+    let web = read_web(&folder).unwrap();
+    assert_eq!((web.depth, web.pages, web.retries, web.page_bytes), (2, 50, 1, 100_000));
+    assert_eq!((web.delay.as_millis(), web.timeout.as_secs(), web.user_agent.as_str()), (500, 10, "tester/1"));
+    assert_eq!(
+        (web.hosts.len(), web.allow.as_slice(), web.deny.as_slice()),
+        (2, &["/poems/".to_owned()][..], &["print=".to_owned()][..])
+    );
+    std::fs::write(&folder, "name = \"x\"\n[collect]\n").unwrap();
+    let error = read_web(&folder).unwrap_err().to_string();
+    std::fs::remove_file(&folder).unwrap();
+    assert!(error.contains("collect.web") && error.contains("is missing"), "{error}");
+}
