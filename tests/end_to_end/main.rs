@@ -6,6 +6,7 @@
 
 mod command;
 mod doctor;
+mod export;
 mod faults;
 mod generate;
 mod hub;
