@@ -61,7 +61,10 @@ fn new_rows_are_the_mean_of_the_others_and_the_old_tokens_keep_their_logits() {
     for name in MODELS {
         let (before, after) = (model(name), grown(name, Trained::All));
         let v = before.config.vocab_size;
-        assert_eq!((after.config.vocab_size, after.config.json["vocab_size"].as_u64()), (v + ADDED, Some((v + ADDED) as u64)));
+        assert_eq!(
+            (after.config.vocab_size, after.config.json["vocab_size"].as_u64()),
+            (v + ADDED, Some((v + ADDED) as u64))
+        );
         let table = |model: &Model| {
             let (_, table) = model.params.iter().find(|(_, param)| param.name.contains("embed_tokens")).unwrap();
             (table.shape.clone(), table.tensor.to_vec())

@@ -61,7 +61,8 @@ impl Model {
     /// # Errors
     /// Naming the module that is packed.
     pub fn check_adapter_trains(&self) -> Result<(), ModelError> {
-        let modules = self.adapter.as_ref().map(|adapter| adapter.options.modules_to_save.as_slice()).unwrap_or_default();
+        let modules =
+            self.adapter.as_ref().map(|adapter| adapter.options.modules_to_save.as_slice()).unwrap_or_default();
         let tables = self.tables();
         let packed = |module: &&String| {
             let table = tables.iter().find(|(path, _)| last(path) == last(module));
