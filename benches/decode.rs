@@ -1,5 +1,5 @@
-//! Decoding: 64 new tokens after a prompt of 32, for one prompt, 4 beams and 8 prompts. One JSON line a case, the best of the
-//! repetitions. The peers' twin is `tools/peers/generate.py`.
+//! Decoding: 64 new tokens after a prompt of 32, for one prompt, 4 beams and 8 prompts; and after 64 prompts of 8 to 128 tokens,
+//! greedily and with 4 beams. One JSON line a case, the best of the repetitions. The peers' twin is `tools/peers/generate.py`.
 //!
 //! usage: cargo run --release -p luthier-generate --example decode -- MODEL [CASE,... [REPEAT [f32|bf16|int8|nf4]]]
 
@@ -17,7 +17,8 @@ const PROMPT: usize = 32;
 const NEW: usize = 64;
 
 /// Name, prompts, beams.
-const CASES: [(&str, usize, usize); 3] = [("greedy1", 1, 1), ("beam4", 1, 4), ("greedy8", 8, 1)];
+const CASES: [(&str, usize, usize); 5] =
+    [("greedy1", 1, 1), ("beam4", 1, 4), ("greedy8", 8, 1), ("mixed64", 64, 1), ("mixed64beam4", 64, 4)];
 
 fn main() {
     luthier_engine::threads::inside(measure);
@@ -32,7 +33,8 @@ fn measure() {
     let model =
         Model::load_as(Path::new(&folder), &Device::cpu(), store(&held)).unwrap_or_else(|error| panic!("{error}"));
     for (name, rows, beams) in CASES.into_iter().filter(|(name, ..)| wanted.split(',').any(|case| case == *name)) {
-        let prompts: Vec<Vec<u32>> = (0..rows).map(|row| prompt(row, model.config.vocab_size)).collect();
+        let prompts: Vec<Vec<u32>> =
+            (0..rows).map(|row| prompt(row, length(name, row), model.config.vocab_size)).collect();
         let options = GenerationOptions {
             max_new_tokens: Some(NEW),
             min_new_tokens: Some(NEW),
@@ -64,9 +66,13 @@ fn store(name: &str) -> Store {
     }
 }
 
+fn length(case: &str, row: usize) -> usize {
+    if case.starts_with("mixed") { 8 + row * 53 % 121 } else { PROMPT }
+}
+
 /// The same arithmetic as in `tools/peers/generate.py`.
-fn prompt(row: usize, vocab_size: usize) -> Vec<u32> {
-    (0..PROMPT).map(|i| (1000 + (row * 7919 + i * 104_729) % (vocab_size - 2000)) as u32).collect()
+fn prompt(row: usize, length: usize, vocab_size: usize) -> Vec<u32> {
+    (0..length).map(|i| (1000 + (row * 7919 + i * 104_729) % (vocab_size - 2000)) as u32).collect()
 }
 
 struct Run {

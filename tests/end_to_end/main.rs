@@ -8,6 +8,7 @@ mod build;
 mod collect;
 mod command;
 mod doctor;
+mod export;
 mod faults;
 mod generate;
 mod hub;

@@ -1,4 +1,5 @@
-"""Times decoding of transformers, or of llama.cpp where the model is a .gguf file: 64 new tokens after a prompt of 32.
+"""Times decoding of transformers, or of llama.cpp where the model is a .gguf file: 64 new tokens after a prompt of 32, or after 64 prompts of
+8 to 128 tokens, padded on the left.
 
 usage: generate.py MODEL|FILE.gguf [--dtype float32|bfloat16] [--cases greedy1,beam4,greedy8] [--repeat 3] [--threads 2]
 
@@ -15,12 +16,13 @@ import time
 
 PROMPT, NEW = 32, 64
 # name -> rows, beams
-CASES = {"greedy1": (1, 1), "beam4": (1, 4), "greedy8": (8, 1)}
+CASES = {"greedy1": (1, 1), "beam4": (1, 4), "greedy8": (8, 1), "mixed64": (64, 1), "mixed64beam4": (64, 4)}
 
 
-def prompts(rows, vocab_size):
+def prompts(case, vocab_size):
     """The same arithmetic as in benches/decode.rs."""
-    return [[1000 + (row * 7919 + i * 104729) % (vocab_size - 2000) for i in range(PROMPT)] for row in range(rows)]
+    length = (lambda row: 8 + row * 53 % 121) if case.startswith("mixed") else (lambda row: PROMPT)
+    return [[1000 + (row * 7919 + i * 104729) % (vocab_size - 2000) for i in range(length(row))] for row in range(CASES[case][0])]
 
 
 def transformers_runs(arguments):
@@ -41,15 +43,18 @@ def transformers_runs(arguments):
     model.forward = timed
     for case in arguments.cases:
         rows, beams = CASES[case]
-        ids = torch.tensor(prompts(rows, model.config.vocab_size))
+        texts = prompts(case, model.config.vocab_size)
+        width = max(map(len, texts))
+        ids = torch.tensor([[0] * (width - len(text)) + text for text in texts])
+        mask = torch.tensor([[0] * (width - len(text)) + [1] * len(text) for text in texts])
 
         def once():
             passes.clear()
             start = time.perf_counter()
-            out = model.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=NEW, min_new_tokens=NEW, num_beams=beams,
+            out = model.generate(ids, attention_mask=mask, max_new_tokens=NEW, min_new_tokens=NEW, num_beams=beams,
                                  do_sample=False, pad_token_id=0)
             end = time.perf_counter()
-            return out[0, PROMPT:].tolist(), end - start, passes[0][1] - start, end - passes[0][1]
+            return out[0, width:].tolist(), end - start, passes[0][1] - start, end - passes[0][1]
 
         yield case, rows, once
 
@@ -64,7 +69,7 @@ def llama_cpp_runs(arguments):
     def once():
         model.reset()
         start = time.perf_counter()
-        model.eval(prompts(1, model.n_vocab())[0])
+        model.eval(prompts("greedy1", model.n_vocab())[0])
         prefilled, new = time.perf_counter(), []
         while True:
             logits = llama_cpp.llama_get_logits_ith(model.ctx, -1)

@@ -13,7 +13,7 @@ use crate::simd::{self, LANES, Vector, vectorised};
 use crate::{scratch, threads};
 
 /// Rows of `a` up to which a product streams the weight instead of packing it.
-pub const FEW_ROWS: usize = 16;
+pub const FEW_ROWS: usize = 64;
 
 /// Rows that go together at most.
 const MOST: usize = 8;

@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use luthier_engine::Device;
 use luthier_hub::{Found, Hub, Want};
-use luthier_model::Model;
+use luthier_model::{Config, Model};
 use luthier_text::{Template, TextError, Tokenizer};
 use luthier_train::recipe::Store;
 
@@ -46,16 +46,18 @@ impl ModelArgs {
         let hub = self.hub.hub();
         let dir = find(&self.model, &hub, Want::Model)?.dir;
         let adapter = self.adapter.as_ref().map(|adapter| find(adapter, &hub, Want::Adapter)).transpose()?;
-        let mut model = Model::load_as(&dir, &Device::cpu(), self.store.into()).map_err(Failure::input)?;
-        if let Some(adapter) = &adapter {
-            model.load_adapter(&adapter.dir).map_err(Failure::input)?;
-        }
-        let carries = |dir: &PathBuf| dir.join("tokenizer.json").is_file();
-        let text_dir = adapter.map(|adapter| adapter.dir).filter(carries).unwrap_or(dir);
+        Config::read(&dir).map_err(Failure::input)?;
+        let carries = |dir: &&PathBuf| dir.join("tokenizer.json").is_file();
+        let text_dir = adapter.as_ref().map(|adapter| &adapter.dir).filter(carries).unwrap_or(&dir).clone();
+        // What its files take while they are read is given back before the model is there.
         let tokenizer = match Tokenizer::from_model(&text_dir) {
             Err(TextError::TokenizerMissing { .. }) => None,
             tokenizer => Some(tokenizer.map_err(Failure::input)?),
         };
+        let mut model = Model::load_as(&dir, &Device::cpu(), self.store.into()).map_err(Failure::input)?;
+        if let Some(adapter) = &adapter {
+            model.load_adapter(&adapter.dir).map_err(Failure::input)?;
+        }
         let (rows, tokens) = (model.config.vocab_size, tokenizer.as_ref().map_or(0, Tokenizer::vocab_size));
         if tokens > rows {
             return Err(Failure::input(format!(

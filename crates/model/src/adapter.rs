@@ -86,7 +86,8 @@ impl Model {
             } else {
                 vec![0.0; count]
             })
-        })
+        })?;
+        self.check_adapter_trains().inspect_err(|_| self.detach_adapter())
     }
 
     /// Attaches the adapter of a PEFT folder; trainable, as after [`Model::attach_lora`].

@@ -175,6 +175,7 @@ pub(crate) fn make_trainable(model: &mut Model, method: &Method, seed: u64) -> R
     });
     if let Some(dir) = &lora.init {
         model.load_adapter(dir.full()).map_err(refused("train.lora.init"))?;
+        model.check_adapter_trains().map_err(refused("train.lora.init"))?;
         check_said(model, lora, targets.as_ref(), dir)?;
         model.set_adapter_dropout(lora.dropout);
         return Ok(());

@@ -40,24 +40,41 @@ impl Model {
         named.map(|(_, id)| self.params.get(*id).name.clone()).collect()
     }
 
+    /// Whether modules of these names are embedding or head.
     pub(super) fn check_tables(&self, modules: &[String]) -> Result<(), ModelError> {
         let tables = self.tables();
         for module in modules {
-            let Some((_, id)) = tables.iter().find(|(path, _)| last(path) == last(module)) else {
+            if !tables.iter().any(|(path, _)| last(path) == last(module)) {
                 let [(embedding, _), (head, _)] = &tables;
                 return Err(ModelError::Options(format!(
                     "modules_to_save names \"{module}\"; only embedding and head can be trained whole beside an adapter: {}, {}",
                     last(embedding),
                     last(head)
                 )));
-            };
-            if self.params.get(*id).tensor.packing().is_some() {
-                let store = self.opening.store;
-                let why = format!("modules_to_save names \"{module}\", which is held as {store} and cannot be trained");
-                return Err(ModelError::Options(why));
             }
         }
         Ok(())
+    }
+
+    /// Whether all that belongs to the adapter can be trained on: packed tables cannot.
+    ///
+    /// # Errors
+    /// Naming the module that is packed.
+    pub fn check_adapter_trains(&self) -> Result<(), ModelError> {
+        let modules =
+            self.adapter.as_ref().map(|adapter| adapter.options.modules_to_save.as_slice()).unwrap_or_default();
+        let tables = self.tables();
+        let packed = |module: &&String| {
+            let table = tables.iter().find(|(path, _)| last(path) == last(module));
+            table.is_some_and(|(_, id)| self.params.get(*id).tensor.packing().is_some())
+        };
+        match modules.iter().find(packed) {
+            None => Ok(()),
+            Some(module) => Err(ModelError::Options(format!(
+                "modules_to_save names \"{module}\", which is held as {} and cannot be trained",
+                self.opening.store
+            ))),
+        }
     }
 
     /// The names of the modules that are trained whole: both where one table is embedding and head.
@@ -127,8 +144,7 @@ impl Model {
     }
 
     fn replace_table(&mut self, id: ParamId, rows: usize, cols: usize, numbers: Vec<f32>) {
-        let trained = self.params.get(id).trainable;
-        let numbers = match self.opening.packing(Role::Table).filter(|_| !trained) {
+        let numbers = match self.opening.packing(Role::Table) {
             Some(packing) => {
                 let mut packed = Packed::with_capacity(packing, rows, cols);
                 packed.push_rows(&numbers);
