@@ -6,6 +6,7 @@
 
 mod command;
 mod doctor;
+mod explain;
 mod faults;
 mod generate;
 mod inspect;

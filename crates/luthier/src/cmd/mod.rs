@@ -2,6 +2,7 @@
 
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
+pub(crate) mod explain;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod plan;
