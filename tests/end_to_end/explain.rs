@@ -83,12 +83,19 @@ fn the_terminal_gets_80_columns_without_colours_and_a_file_a_page() {
     let ask = ["explain", "--model", "pocket", "--chat", "A lamp", "--max-new-tokens", "3"];
     let drawn = luthier(&ask).succeeds().stdout;
     assert!(drawn.contains("step 3: ") && drawn.contains("entropy, nats") && !drawn.contains('\u{1b}'), "{drawn}");
+    let tree = luthier(&[&ask[..], &["--num-beams", "3", "--length-penalty", "0.5"]].concat()).succeeds().stdout;
+    for line in drawn.lines().chain(tree.lines()) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
     let folder = Folder::new();
     let path = folder.path("page.html");
-    let written = luthier(&[&ask[..], &["--num-beams", "2", "--html", &path, "--language", "zh-Hant"]].concat()).succeeds();
+    let written =
+        luthier(&[&ask[..], &["--num-beams", "2", "--html", &path, "--language", "zh-Hant"]].concat()).succeeds();
     assert_eq!(written.stdout, format!("{path}\n"));
     let html = std::fs::read_to_string(&path).unwrap();
-    assert!(html.starts_with("<!doctype html>") && html.contains("<g class=\"node path\">") && !html.contains("<script"));
+    assert!(
+        html.starts_with("<!doctype html>") && html.contains("<g class=\"node path\">") && !html.contains("<script")
+    );
 }
 
 #[test]

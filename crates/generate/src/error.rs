@@ -93,7 +93,7 @@ pub enum OptionsError {
     ConstraintWithoutEnd,
     /// A trace of a search that is not written down.
     #[error(
-        "contrastive search (penalty_alpha) chooses by hidden states, which a trace does not show; leave penalty_alpha out, or decode without a trace"
+        "contrastive search (penalty_alpha) chooses by hidden states, which a trace does not show; leave penalty_alpha out (generate takes it)"
     )]
     ContrastiveTrace,
     /// A token id the model does not have.

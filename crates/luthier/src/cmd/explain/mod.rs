@@ -51,6 +51,7 @@ use crate::open::ModelArgs;
 /// "enough-hypotheses", "none-better", "length", "stop-strings", "late" or "nothing-allowed". Indices count from 0; what is not finite
 /// is null.
 #[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("asked").required(true).args(["prompt", "chat"])))]
 #[command(after_help = "Examples:\n  \
     luthier explain --model pocket --prompt \"A lamp that\" --max-new-tokens 5\n  \
     luthier explain --model DIR --prompt Once --do-sample --temperature 0.7 --top-k 20 --top-p 0.9\n  \
@@ -60,10 +61,10 @@ pub(crate) struct Args {
     #[command(flatten)]
     model: ModelArgs,
     /// The text to continue
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, group = "asked", required = true)]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     prompt: Option<String>,
     /// A user's message to answer, written with the model's chat template
-    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, group = "asked")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     chat: Option<String>,
     /// Candidates shown of each distribution: so many of the best before and after all processors, and what was taken
     #[arg(long, value_name = "N", default_value_t = 10)]

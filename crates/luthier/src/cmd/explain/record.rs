@@ -129,6 +129,9 @@ impl Record<'_> {
             let closed = || group.hypotheses.iter().position(|found| (found.step, found.candidate) == (at, rank));
             let (fate, next, hypothesis) = match candidate.fate {
                 Fate::Beam(_) if is_last && closed().is_some() => (explain::Fate::Finished, None, closed()),
+                Fate::Beam(_) if is_last && candidate.score == f32::NEG_INFINITY => {
+                    (explain::Fate::Forbidden, None, None)
+                }
                 Fate::Beam(_) if is_last && group.end.is_some() => (explain::Fate::SearchEnded, None, None),
                 Fate::Beam(next) => (explain::Fate::Beam, Some(next), None),
                 Fate::Hypothesis(number) => (explain::Fate::Finished, None, Some(number)),

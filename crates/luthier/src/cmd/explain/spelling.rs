@@ -25,7 +25,7 @@ fn visible(bytes: &[u8]) -> String {
                 '\r' => text.push('␍'),
                 '\t' => text.push('⇥'),
                 c if c.is_control() || c.is_whitespace() || is_unseen(c) => {
-                    text += &format!("<U+{:04X}>", u32::from(c))
+                    text.push_str(&format!("<U+{:04X}>", u32::from(c)));
                 }
                 c => text.push(c),
             }
