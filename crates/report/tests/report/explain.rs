@@ -227,3 +227,13 @@ fn the_page_of_beams_draws_every_branch_once_and_the_best_way_on_top() {
         .all(|node| node.split("</g>").next().unwrap().contains("y=\"30.0\""));
     assert!(on_top, "{html}");
 }
+
+#[test]
+fn a_beam_that_nothing_continues_is_said_to_be_pruned_and_drawn_grey() {
+    let mut dead = beams();
+    dead.groups[0].steps[1].continuations.retain(|continuation| continuation.beam == 0);
+    assert!(text(&dead, false).contains("  + 1 ␣a  -0.500 -0.750  beam 2, all it leads to is worse\n"));
+    let html = page(&dead, Language::English);
+    let count = |class: &str| html.matches(&format!("<g class=\"node {class}\">")).count();
+    assert_eq!(["path", "beam", "finished", "pruned"].map(count), [2, 0, 0, 2]);
+}
