@@ -9,6 +9,7 @@ mod collect;
 mod command;
 mod doctor;
 mod export;
+mod explain;
 mod faults;
 mod generate;
 mod hub;

@@ -19,4 +19,4 @@ mod vocabulary;
 pub use error::ConstrainError;
 pub use form::Form;
 pub use formed::Formed;
-pub use vocabulary::Vocabulary;
+pub use vocabulary::{Vocabulary, token_bytes};

@@ -50,6 +50,14 @@ impl Vocabulary {
     }
 }
 
+/// The bytes that a token stands for in a text; none for special tokens, ids that the tokenizer does not know, and tokenizers whose
+/// tokens are neither bytes nor pieces.
+#[must_use]
+pub fn token_bytes(tokenizer: &Tokenizer, id: u32) -> Option<Vec<u8>> {
+    let text = tokenizer.token_text(id).filter(|_| !tokenizer.is_special(id))?;
+    Some(Written::by(tokenizer)?.bytes(&text))
+}
+
 fn unusable(reason: &str) -> ConstrainError {
     ConstrainError::Vocabulary { reason: reason.to_owned() }
 }

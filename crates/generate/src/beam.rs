@@ -15,6 +15,8 @@ use crate::random::RandomStream;
 use crate::resolve::{Limits, Resolved};
 use crate::softmax::greatest;
 use crate::step::{SequenceId, StepModel};
+use crate::trace::{BeamStep, BeamTrace, Continuation, Fate, GroupTrace, HypothesisTrace};
+use crate::watch::{Applied, Watch};
 
 /// Score of all beams but the first at the start, so that the equal beams do not all choose the same tokens.
 const UNUSED: f32 = -1e9;
@@ -121,12 +123,17 @@ impl Beams {
         rows: &[Row<'_>],
         taken: &mut Vec<u32>,
         context: &Context<'_, '_>,
+        mut trace: Option<&mut GroupTrace>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
         let (first, new_tokens) = (self.first, self.new_tokens());
         rows.iter().try_for_each(|row| row.check(context.prompt, new_tokens))?;
         let row = |beam: usize| &rows[if first { 0 } else { beam }];
-        let candidates = self.candidates(row, taken.as_slice(), context)?;
+        let (candidates, watches) = self.candidates(row, taken.as_slice(), context, trace.is_some())?;
+        if let Some(trace) = trace.as_deref_mut() {
+            let step = self.begun(&candidates, watches, row, trace.most, context);
+            trace.steps.push(step);
+        }
         let logprob = |c: &Candidate| row(c.beam).logprob(c.token as usize);
 
         let mut next: Vec<(Candidate, f32)> = Vec::with_capacity(self.beams.len());
@@ -134,9 +141,12 @@ impl Beams {
             if context.options.eos_token_id.contains(&candidate.token) {
                 // An end ranked behind the beams would not have been a beam either.
                 if rank < self.beams.len() {
-                    self.finish(candidate, logprob(candidate), context);
+                    self.finish(candidate, logprob(candidate), context, (rank, trace.as_deref_mut()));
                 }
             } else {
+                if let Some(trace) = trace.as_deref_mut() {
+                    trace.goes_on(rank, next.len());
+                }
                 next.push((*candidate, logprob(candidate)));
             }
             if next.len() == self.beams.len() {
@@ -148,16 +158,23 @@ impl Beams {
         let parents = self.extend(&next, context)?;
         self.reseat(&next, &parents, model);
         taken.extend(next.iter().map(|(candidate, _)| candidate.token));
-        Ok(is_done || self.beams.iter().all(|beam| self.is_barred(beam.score)))
+        Ok(is_done || self.are_all_barred())
     }
 
-    /// The best continuations of all beams, by score; when sampling drawn without replacement and then sorted by score.
+    /// Whether a constraint allows none of the open beams.
+    pub(crate) fn are_all_barred(&self) -> bool {
+        self.beams.iter().all(|beam| self.is_barred(beam.score))
+    }
+
+    /// The best continuations of all beams, by score; when sampling drawn without replacement and then sorted by score. With them,
+    /// when they are to be written down, the scores of each beam on their way.
     fn candidates<'r>(
         &mut self,
         row: impl Fn(usize) -> &'r Row<'r> + Sync,
         taken: &[u32],
         context: &Context<'_, '_>,
-    ) -> Result<Vec<Candidate>, GenerateError> {
+        traced: bool,
+    ) -> Result<(Vec<Candidate>, Vec<Watch>), GenerateError> {
         let Self { beams, stream, scores, matchers, constrained, .. } = self;
         let (beams, stream): (&[Beam], &RandomStream) = (beams, stream);
         let (prompt, options, chain) = (context.prompt, context.options, context.chain);
@@ -166,27 +183,76 @@ impl Beams {
         type Task<'t> = (usize, (&'t mut Vec<f32>, &'t mut Option<Box<dyn Matcher>>));
         let best_of_beams = threads::map(tasks, work, |(beam, (scores, matcher)): Task<'_>| {
             row(beam).logprobs(scores);
+            let mut watch = traced.then(Watch::default);
             // A sequence bias comes before it in the reference; both add, so that the order is no matter.
             processor::hamming_diversity(scores, taken, options.diversity_penalty as f32);
+            if let Some(watch) = watch.as_mut().filter(|_| !taken.is_empty() && options.diversity_penalty > 0.0) {
+                let value = Some(options.diversity_penalty.to_string());
+                watch.saw(Applied { name: "diversity_penalty", value }, scores);
+            }
             if *constrained && matcher.is_none() {
                 scores.fill(processor::FORBIDDEN);
+                if let Some(watch) = &mut watch {
+                    watch.saw(Applied { name: "form", value: None }, scores);
+                }
             } else {
-                let done = chain.apply_with(&beams[beam].history, scores, matcher.as_mut(), &options.eos_token_id);
+                let (history, eos) = (&beams[beam].history, &options.eos_token_id);
+                let done = chain.apply_with(history, scores, matcher.as_mut(), eos, watch.as_mut());
                 done.map_err(|source| GenerateError::Constraint { prompt, source })?;
             }
-            Ok::<_, GenerateError>(best_of(beam, &beams[beam], scores, options, stream))
+            Ok::<_, GenerateError>((best_of(beam, &beams[beam], scores, options, stream), watch))
         });
-        let mut candidates = best_of_beams.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        let both = best_of_beams.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let (best, watches): (Vec<_>, Vec<_>) = both.into_iter().unzip();
+        let mut candidates = best.concat();
         candidates.sort_unstable();
         candidates.truncate(options.candidates());
         if options.do_sample {
             candidates.iter_mut().for_each(|c| c.key = f64::from(c.score));
             candidates.sort();
         }
-        Ok(candidates)
+        Ok((candidates, watches.into_iter().flatten().collect()))
     }
 
-    fn finish(&mut self, candidate: &Candidate, logprob: f32, context: &Context<'_, '_>) {
+    /// The record of a step whose candidates are known and whose decisions are not.
+    fn begun<'r>(
+        &self,
+        candidates: &[Candidate],
+        watches: Vec<Watch>,
+        row: impl Fn(usize) -> &'r Row<'r>,
+        most: usize,
+        context: &Context<'_, '_>,
+    ) -> BeamStep {
+        let watched = self.beams.iter().zip(watches).enumerate();
+        let beam = |(number, (beam, watch)): (usize, (&Beam, Watch))| {
+            let own = candidates.iter().filter(|candidate| candidate.beam == number);
+            let tokens: Vec<u32> = own.map(|candidate| candidate.token).collect();
+            BeamTrace { score: beam.score, scoring: watch.scoring(row(number), most, &tokens) }
+        };
+        let continuation = |candidate: &Candidate| Continuation {
+            beam: candidate.beam,
+            token: candidate.token,
+            score: candidate.score,
+            fate: match candidate.score {
+                f32::NEG_INFINITY => Fate::Forbidden,
+                _ if context.options.eos_token_id.contains(&candidate.token) => Fate::EndBehindBeams,
+                _ => Fate::NotAmongBest,
+            },
+        };
+        BeamStep {
+            step: self.new_tokens(),
+            beams: watched.map(beam).collect(),
+            candidates: candidates.iter().map(continuation).collect(),
+        }
+    }
+
+    fn finish(
+        &mut self,
+        candidate: &Candidate,
+        logprob: f32,
+        context: &Context<'_, '_>,
+        traced: (usize, Option<&mut GroupTrace>),
+    ) {
         let beam = &self.beams[candidate.beam];
         let mut logprobs = beam.logprobs.clone();
         logprobs.push(logprob);
@@ -197,12 +263,22 @@ impl Beams {
             stop_string: None,
             finish_reason: FinishReason::Stop,
         };
-        self.add(hypothesis, candidate.score);
+        self.add(hypothesis, candidate.score, traced);
     }
 
-    fn add(&mut self, hypothesis: Hypothesis, score: f32) {
-        if !self.is_barred(score) {
-            self.finished.add(hypothesis, f64::from(score));
+    /// `traced` is the candidate's rank, and where that is written down.
+    fn add(&mut self, hypothesis: Hypothesis, score: f32, traced: (usize, Option<&mut GroupTrace>)) {
+        let (rank, trace) = traced;
+        if self.is_barred(score) {
+            if let Some(trace) = trace {
+                trace.barred(rank);
+            }
+            return;
+        }
+        let record = trace.is_some().then(|| HypothesisTrace::new(rank, &hypothesis, score));
+        let placed = self.finished.add(hypothesis, f64::from(score));
+        if let Some((trace, record)) = trace.zip(record) {
+            trace.finished(record, placed);
         }
     }
 
@@ -273,7 +349,7 @@ impl Beams {
     }
 
     /// The open beams become hypotheses.
-    pub(crate) fn close(&mut self, context: &Context<'_, '_>) {
+    pub(crate) fn close(&mut self, context: &Context<'_, '_>, mut trace: Option<&mut GroupTrace>) {
         for at in 0..self.beams.len() {
             let beam = &self.beams[at];
             let stop_string = completed(beam, context).map(str::to_owned);
@@ -289,7 +365,8 @@ impl Beams {
                 finish_reason,
                 stop_string,
             };
-            self.add(hypothesis, beam.score);
+            let (score, rank) = (beam.score, trace.as_ref().map_or(0, |trace| trace.rank_of(at)));
+            self.add(hypothesis, score, (rank, trace.as_deref_mut()));
         }
     }
 

@@ -4,6 +4,7 @@ use crate::constraint::{self, Matcher};
 use crate::resolve::{Limits, Resolved};
 use crate::softmax::log_softmax;
 use crate::step::ModelError;
+use crate::watch::{Applied, Watch};
 use crate::{processor, warper};
 
 /// One stage between the model's scores and the choice of a token, with its parameters.
@@ -44,6 +45,38 @@ enum Stage {
     Renormalize,
 }
 
+impl Stage {
+    /// The parameter behind it, and its value where that is a number. 32-bit parameters are written as they were given.
+    fn applied(&self) -> Applied {
+        let number = |x: f64| Some(x.to_string());
+        let (name, value) = match self {
+            Self::SequenceBias(_) => ("sequence_bias", None),
+            Self::PromptPenalty(divisor) => {
+                ("encoder_repetition_penalty", number(f64::from((1.0 / divisor * 1e6).round()) / 1e6))
+            }
+            Self::RepetitionPenalty(penalty) => ("repetition_penalty", Some(penalty.to_string())),
+            Self::NoRepeatNgram(size) => ("no_repeat_ngram_size", Some(size.to_string())),
+            Self::NoPromptNgram(size) => ("encoder_no_repeat_ngram_size", Some(size.to_string())),
+            Self::BadWords(_) => ("bad_words_ids", None),
+            Self::MinLength { .. } => ("min_length", None),
+            Self::Forced { at: 1, .. } => ("forced_bos_token_id", None),
+            Self::Forced { .. } => ("forced_eos_token_id", None),
+            Self::ExponentialDecay { factor, .. } => ("exponential_decay_length_penalty", number(*factor)),
+            Self::Suppress(_) => ("suppress_tokens", None),
+            Self::SuppressAt { .. } => ("begin_suppress_tokens", None),
+            Self::Temperature(t) => ("temperature", Some(t.to_string())),
+            Self::TopK(k) => ("top_k", Some(k.to_string())),
+            Self::TopP(p) => ("top_p", number(*p)),
+            Self::MinP(p) => ("min_p", number(*p)),
+            Self::Typical(mass) => ("typical_p", number(*mass)),
+            Self::Epsilon(cutoff) => ("epsilon_cutoff", number(*cutoff)),
+            Self::Eta(cutoff) => ("eta_cutoff", number(*cutoff)),
+            Self::Renormalize => ("renormalize_logits", None),
+        };
+        Applied { name, value }
+    }
+}
+
 /// All stages that act for one prompt, in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Chain {
@@ -79,27 +112,31 @@ impl Chain {
 
     /// Runs every stage over one row of scores `[V]`; `history` is the prompt and the new tokens so far.
     pub fn apply(&self, history: &[u32], scores: &mut [f32]) {
-        self.run(&self.stages, history, scores);
+        self.run(&self.stages, history, scores, None);
     }
 
-    /// The same with a constraint, which lets `eos` stand where the output may end.
+    /// The same with a constraint, which lets `eos` stand where the output may end; `watch` sees the scores behind every stage.
     pub(crate) fn apply_with(
         &self,
         history: &[u32],
         scores: &mut [f32],
         matcher: Option<&mut Box<dyn Matcher>>,
         eos: &[u32],
+        mut watch: Option<&mut Watch>,
     ) -> Result<(), ModelError> {
         let (before, behind) = self.stages.split_at(self.constraint_at);
-        self.run(before, history, scores);
+        self.run(before, history, scores, watch.as_deref_mut());
         if let Some(matcher) = matcher {
             constraint::mask(matcher.as_mut(), scores, eos)?;
+            if let Some(watch) = watch.as_deref_mut() {
+                watch.saw(Applied { name: "form", value: None }, scores);
+            }
         }
-        self.run(behind, history, scores);
+        self.run(behind, history, scores, watch);
         Ok(())
     }
 
-    fn run(&self, stages: &[Stage], history: &[u32], scores: &mut [f32]) {
+    fn run(&self, stages: &[Stage], history: &[u32], scores: &mut [f32], mut watch: Option<&mut Watch>) {
         let (keep, prompt) = (self.keep, &history[..self.prompt_len.min(history.len())]);
         for stage in stages {
             match stage {
@@ -124,6 +161,9 @@ impl Chain {
                 Stage::Epsilon(cutoff) => warper::epsilon(scores, *cutoff, keep),
                 Stage::Eta(cutoff) => warper::eta(scores, *cutoff, keep),
                 Stage::Renormalize => log_softmax(scores),
+            }
+            if let Some(watch) = watch.as_deref_mut() {
+                watch.saw(stage.applied(), scores);
             }
         }
     }

@@ -79,7 +79,7 @@ impl Contrastive {
     ) -> Result<(), GenerateError> {
         let new_tokens = self.logprobs.len();
         let Self { history, matcher, scratch, .. } = self;
-        let scores = context.scores(row, None, history, matcher.as_mut(), new_tokens, scratch)?;
+        let scores = context.scores(row, None, history, matcher.as_mut(), new_tokens, scratch, None)?;
         let total = log_sum_exp(scores);
         let allowed = (0..scores.len() as u32).filter(|&id| scores[id as usize] > f32::NEG_INFINITY).collect();
         let order = |a: u32, b: u32| scores[b as usize].total_cmp(&scores[a as usize]).then(a.cmp(&b));

@@ -91,6 +91,11 @@ pub enum OptionsError {
     /// A constraint whose outputs could not end.
     #[error("a constraint needs a token to end with; set eos_token_id")]
     ConstraintWithoutEnd,
+    /// A trace of a search that is not written down.
+    #[error(
+        "contrastive search (penalty_alpha) chooses by hidden states, which a trace does not show; leave penalty_alpha out (generate takes it)"
+    )]
+    ContrastiveTrace,
     /// A token id the model does not have.
     #[error("`{name}` names token {token}, but the model's vocabulary has {vocab_size} tokens")]
     TokenOutsideVocabulary {

@@ -17,9 +17,10 @@ use crate::constraint::Constraint;
 use crate::error::{GenerateError, OptionsError};
 use crate::job::{Given, Job, OnToken, Row, Waiting};
 use crate::output::{Completion, Decode};
-use crate::resolve::Resolved;
+use crate::resolve::{Resolved, SearchKind};
 use crate::step::{Feed, StepModel, Wanted};
 use crate::stop::StopStrings;
+use crate::trace::Trace;
 
 /// Rows in one step when the caller does not say.
 pub const DEFAULT_MAX_BATCH: usize = 32;
@@ -35,6 +36,7 @@ pub struct Generator<'a> {
     constraint: Option<&'a dyn Constraint>,
     on_token: Option<OnToken<'a>>,
     on_completion: Option<OnCompletion<'a>>,
+    traces: &'a mut [Trace],
 }
 
 impl<'a> Generator<'a> {
@@ -48,6 +50,7 @@ impl<'a> Generator<'a> {
             constraint: None,
             on_token: None,
             on_completion: None,
+            traces: &mut [],
         }
     }
 
@@ -88,6 +91,13 @@ impl<'a> Generator<'a> {
         self
     }
 
+    /// Writes down what happens to the first prompts, one trace for each. Tokens are the same with and without.
+    #[must_use]
+    pub fn traces(mut self, traces: &'a mut [Trace]) -> Self {
+        self.traces = traces;
+        self
+    }
+
     /// Decodes all prompts and returns one completion for each, in their order. All sequences are free afterwards, also after an error.
     ///
     /// # Errors
@@ -101,6 +111,9 @@ impl<'a> Generator<'a> {
         let stop = self.stop_strings()?;
         if self.constraint.is_some() && self.options.eos_token_id.is_empty() {
             return Err(OptionsError::ConstraintWithoutEnd.into());
+        }
+        if !self.traces.is_empty() && self.options.search() == SearchKind::Contrastive {
+            return Err(OptionsError::ContrastiveTrace.into());
         }
         let mut jobs: Vec<Job> = Vec::new();
         let mut completions: Vec<Option<Completion>> = prompts.iter().map(|_| None).collect();
@@ -191,7 +204,8 @@ impl<'a> Generator<'a> {
                 rows: rows.split_off(..own_rows).expect("as many rows as were wanted"),
                 hidden: hidden.split_off(..own_states * width).expect("as many hidden states as were wanted"),
             };
-            done.push(job.advance(&given, self.options, stop, &mut self.on_token, model)?);
+            let trace = self.traces.get_mut(job.index);
+            done.push(job.advance(&given, self.options, stop, &mut self.on_token, trace, model)?);
         }
         let mut done = done.into_iter();
         let (finished, going_on) = jobs.drain(..).partition(|_| done.next().unwrap_or(false));

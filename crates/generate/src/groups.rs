@@ -9,9 +9,11 @@ use crate::constraint::Constraint;
 use crate::error::GenerateError;
 use crate::hypotheses::Hypotheses;
 use crate::job::{Context, Given, Search};
+use crate::options::EarlyStopping;
 use crate::output::Output;
 use crate::resolve::{Limits, Resolved};
 use crate::step::{Feed, SequenceId, StepModel, Wanted};
+use crate::trace::GroupEnd;
 
 /// A group and whether its search is over.
 struct Group {
@@ -55,6 +57,18 @@ impl Groups {
     }
 }
 
+/// Why the search of a group that is over ended.
+fn why(group: &Group, full: bool, context: &Context<'_, '_>) -> GroupEnd {
+    match context.options.early_stopping {
+        _ if full && group.beams.are_all_barred() => GroupEnd::NothingAllowed,
+        EarlyStopping::Yes if full => GroupEnd::EnoughHypotheses,
+        _ if full => GroupEnd::NoneBetter,
+        _ if context.late => GroupEnd::Late,
+        _ if group.beams.is_at_limit(context) => GroupEnd::Length,
+        _ => GroupEnd::StopStrings,
+    }
+}
+
 impl Search for Groups {
     fn feeds(&self) -> Vec<(Feed<'_>, Wanted)> {
         let groups = if self.prompt.is_some() { &self.groups[..1] } else { &self.groups };
@@ -76,7 +90,8 @@ impl Search for Groups {
         let new_tokens = self.open().map(Beams::new_tokens).max().unwrap_or(0);
         let mut rest = given.rows;
         let (mut taken, mut full) = (Vec::new(), Vec::with_capacity(self.groups.len()));
-        for group in &mut self.groups {
+        let mut trace = context.trace.take();
+        for (number, group) in self.groups.iter_mut().enumerate() {
             if group.done {
                 taken.extend(std::iter::repeat_n(context.options.pad_token_id, self.size).flatten());
                 full.push(false);
@@ -86,14 +101,19 @@ impl Search for Groups {
                 Some(_) => rest,
                 None => rest.split_off(..self.size).expect("a row for each open beam"),
             };
-            full.push(group.beams.advance(rows, &mut taken, context, model)?);
+            let trace = trace.as_deref_mut().map(|trace| trace.group(number));
+            full.push(group.beams.advance(rows, &mut taken, context, trace, model)?);
         }
         let at_end = self.is_at_end(context);
-        for (group, full) in self.groups.iter_mut().zip(full) {
+        for (number, (group, full)) in self.groups.iter_mut().zip(full).enumerate() {
+            let mut trace = trace.as_deref_mut().filter(|_| !group.done).map(|trace| trace.group(number));
             if at_end && !group.done && !full {
-                group.beams.close(context);
+                group.beams.close(context, trace.as_deref_mut());
             }
             if at_end || full {
+                if let Some(trace) = trace {
+                    trace.end = Some(why(group, full, context));
+                }
                 group.beams.take_sequences().for_each(|sequence| model.free(sequence));
                 group.done = true;
             }

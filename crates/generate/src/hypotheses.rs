@@ -3,6 +3,7 @@
 use crate::options::{BeamLength, EarlyStopping};
 use crate::output::{FinishReason, Output};
 use crate::resolve::{Limits, Resolved};
+use crate::trace::Placed;
 
 /// A finished continuation.
 pub(crate) struct Hypothesis {
@@ -53,21 +54,22 @@ impl Hypotheses {
     }
 
     /// Adds a hypothesis whose processed log-probabilities add up to `sum`; the worst one leaves when the list is over-full.
-    pub(crate) fn add(&mut self, hypothesis: Hypothesis, sum: f64) {
+    pub(crate) fn add(&mut self, hypothesis: Hypothesis, sum: f64) -> Placed {
         let eos = usize::from(hypothesis.eos.is_some() && self.eos_counts);
         let score = self.normalised(sum, self.prompt_len + hypothesis.tokens.len() + eos);
         if self.list.len() >= self.size && score <= self.worst {
-            return;
+            return Placed { score, entered: false, left: None };
         }
         self.list.push((score, hypothesis));
         if self.list.len() <= self.size {
             self.worst = self.worst.min(score);
-            return;
+            return Placed { score, entered: true, left: None };
         }
         let scores = || self.list.iter().map(|(score, _)| *score).enumerate();
         let (leaving, _) = scores().min_by(|a, b| a.1.total_cmp(&b.1)).expect("the list is over-full");
         self.list.remove(leaving);
         self.worst = self.list.iter().map(|(score, _)| *score).fold(f64::INFINITY, f64::min);
+        Placed { score, entered: true, left: Some(leaving) }
     }
 
     /// Whether no beam can get into the list any more: `best_sum` is this step's best candidate, `length` the length
@@ -153,7 +155,9 @@ mod tests {
     fn the_best_of_all_groups_come_first_and_among_equals_the_last_found() {
         let groups = [[1, 2], [3, 4]].map(|tokens| {
             let mut hypotheses = list(EarlyStopping::No, BeamLength::New);
-            tokens.iter().for_each(|&token| hypotheses.add(ended(&[token]), if token == 1 { -2.0 } else { -4.0 }));
+            for token in tokens {
+                hypotheses.add(ended(&[token]), if token == 1 { -2.0 } else { -4.0 });
+            }
             hypotheses
         });
         let tokens: Vec<u32> = Hypotheses::into_outputs(groups, 3).iter().map(|output| output.tokens[0]).collect();

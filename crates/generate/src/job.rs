@@ -15,6 +15,8 @@ use crate::resolve::{Limits, Resolved, SearchKind};
 use crate::softmax::{greatest, log_sum_exp, minus_total};
 use crate::step::{Feed, StepModel, Wanted};
 use crate::stop::StopStrings;
+use crate::trace::Trace;
+use crate::watch::{Applied, Watch};
 
 /// Hears every new token of the searches that choose one at a time: `(row, token)`.
 pub(crate) type OnToken<'l> = &'l mut dyn FnMut(usize, u32) -> ControlFlow<()>;
@@ -30,10 +32,13 @@ pub(crate) struct Context<'c, 'l> {
     pub(crate) on_token: &'c mut Option<OnToken<'l>>,
     /// Whether `max_time` is over.
     pub(crate) late: bool,
+    /// What is written down, if anything is.
+    pub(crate) trace: Option<&'c mut Trace>,
 }
 
 impl Context<'_, '_> {
-    /// A row behind all processors; `scratch` holds it where they change anything. `guide` is the row of the text without the prompt.
+    /// A row behind all processors; `scratch` holds it where they change anything. `guide` is the row of the text without the prompt;
+    /// `watch` sees the scores on their way.
     pub(crate) fn scores<'s>(
         &self,
         row: &Row<'s>,
@@ -42,6 +47,7 @@ impl Context<'_, '_> {
         matcher: Option<&mut Box<dyn Matcher>>,
         new_tokens: usize,
         scratch: &'s mut Vec<f32>,
+        mut watch: Option<&mut Watch>,
     ) -> Result<&'s [f32], GenerateError> {
         row.check(self.prompt, new_tokens)?;
         let constrained = matcher.is_some();
@@ -55,10 +61,14 @@ impl Context<'_, '_> {
             guide.logprobs(&mut unconditional);
             row.logprobs(scratch);
             processor::guidance(scratch, &unconditional, self.options.guidance_scale as f32);
+            if let Some(watch) = watch.as_deref_mut() {
+                let value = Some(self.options.guidance_scale.to_string());
+                watch.saw(Applied { name: "guidance_scale", value }, scratch);
+            }
         } else {
             scratch.extend_from_slice(row.logits);
         }
-        self.apply(history, scratch, matcher)?;
+        self.apply(history, scratch, matcher, watch)?;
         // Without a constraint the first token stands where all are forbidden, as in transformers.
         if constrained && greatest(scratch) == f32::NEG_INFINITY {
             return Err(GenerateError::NothingAllowed { prompt: self.prompt, new_tokens });
@@ -72,8 +82,9 @@ impl Context<'_, '_> {
         history: &[u32],
         scores: &mut [f32],
         matcher: Option<&mut Box<dyn Matcher>>,
+        watch: Option<&mut Watch>,
     ) -> Result<(), GenerateError> {
-        let done = self.chain.apply_with(history, scores, matcher, &self.options.eos_token_id);
+        let done = self.chain.apply_with(history, scores, matcher, &self.options.eos_token_id, watch);
         done.map_err(|source| GenerateError::Constraint { prompt: self.prompt, source })
     }
 
@@ -171,11 +182,12 @@ impl Job {
         options: &Resolved,
         stop: Option<StopStrings<'_>>,
         on_token: &mut Option<OnToken<'_>>,
+        trace: Option<&mut Trace>,
         model: &mut dyn StepModel,
     ) -> Result<bool, GenerateError> {
         let (limits, chain) = (&self.limits, &self.chain);
         let late = options.max_time.is_some_and(|most| self.started.elapsed().as_secs_f64() > most);
-        let mut context = Context { prompt: self.index, options, limits, chain, stop, on_token, late };
+        let mut context = Context { prompt: self.index, options, limits, chain, stop, on_token, late, trace };
         self.search.advance(given, &mut context, model)
     }
 

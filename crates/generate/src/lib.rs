@@ -33,6 +33,7 @@
 //! | `groups`, `beam`, `hypotheses` | beam search, beam sampling and diverse beams |
 //! | `contrastive` | contrastive search |
 //! | `constraint` | output that must have a form |
+//! | `trace`, `watch` | what happened, written down by the searches themselves |
 //! | `end`, `stop`, `stream` | how an output ends; stop strings; text as it grows |
 //! | `session` | the project's decoder as a [`StepModel`] |
 //!
@@ -84,9 +85,11 @@ pub mod softmax;
 mod step;
 mod stop;
 mod stream;
+mod trace;
 mod unlisted;
 mod warning;
 pub mod warper;
+mod watch;
 
 pub use chain::Chain;
 pub use constraint::{Constraint, Matcher};
@@ -99,5 +102,7 @@ pub use resolve::{DEFAULT_MAX_LENGTH, DEFAULT_SEED, Limits, Resolved};
 pub use step::{Feed, ModelError, SequenceId, StepModel, Stepped, Wanted};
 pub use stop::StopStrings;
 pub use stream::TextStream;
+pub use trace::{BeamStep, BeamTrace, Choice, Continuation, Fate, GroupEnd, GroupTrace, HypothesisTrace, Trace};
 pub use unlisted::{NOT_BUILT, WITHOUT_MEANING};
 pub use warning::Warning;
+pub use watch::{Applied, Scored, Scoring, Spread};

@@ -16,6 +16,8 @@ use crate::random::RandomStream;
 use crate::resolve::Resolved;
 use crate::softmax::argmax;
 use crate::step::{Feed, SequenceId, StepModel, Wanted};
+use crate::trace::Choice;
+use crate::watch::Watch;
 
 /// The caches of a line.
 #[derive(Clone, Copy)]
@@ -76,7 +78,7 @@ impl Line {
         scratch: &mut Vec<f32>,
     ) -> Result<usize, GenerateError> {
         for (i, row) in rows.iter().enumerate() {
-            let token = self.choose(row, guides.map(|guides| &guides[i]), context, scratch)?;
+            let token = self.choose(row, guides.map(|guides| &guides[i]), copy, context, scratch)?;
             self.end = end_with(token, &mut self.history, copy, context);
             if self.end.is_some() || self.pending.get(i + 1) != Some(&token) {
                 return Ok(i + 1);
@@ -90,17 +92,25 @@ impl Line {
         &mut self,
         row: &Row<'_>,
         guide: Option<&Row<'_>>,
-        context: &Context<'_, '_>,
+        copy: usize,
+        context: &mut Context<'_, '_>,
         scratch: &mut Vec<f32>,
     ) -> Result<u32, GenerateError> {
         let new_tokens = self.logprobs.len();
-        let scores = context.scores(row, guide, &self.history, self.matcher.as_mut(), new_tokens, scratch)?;
-        let token = if context.options.do_sample {
-            let uniform = self.stream.uniform(new_tokens as u64, 0);
-            draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
-        } else {
-            argmax(scores)
+        let mut watch = context.trace.as_ref().map(|_| Watch::default());
+        let matcher = self.matcher.as_mut();
+        let scores = context.scores(row, guide, &self.history, matcher, new_tokens, scratch, watch.as_mut())?;
+        let uniform = context.options.do_sample.then(|| self.stream.uniform(new_tokens as u64, 0));
+        let token = match uniform {
+            Some(uniform) => {
+                draw(scores, uniform).ok_or(GenerateError::NothingAllowed { prompt: context.prompt, new_tokens })?
+            }
+            None => argmax(scores),
         };
+        if let Some((trace, watch)) = context.trace.as_deref_mut().zip(watch) {
+            let scoring = watch.scoring(row, trace.most, &[token as u32]);
+            trace.choices.push(Choice { output: copy, step: new_tokens, scoring, token: token as u32, uniform });
+        }
         self.logprobs.push(row.logprob(token));
         context.accept(token as u32, self.matcher.as_mut())?;
         Ok(token as u32)

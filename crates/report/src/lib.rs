@@ -5,6 +5,8 @@
 //! needs no network and no script, follows the reader's light or dark setting, and prints.
 //!
 //! What a run does not hold yet is said so on the page; what it holds but cannot be read is an error with file and line.
+//! `explain` draws something else: how an answer was decoded, from a document that its caller fills in.
+//!
 //! The crate depends on files only, so that the report of an old run, or one made elsewhere, can be drawn at any time.
 //!
 //! **Charts** are drawn here, in `chart`, not by plotters. Its SVG backend bakes colours and fonts into attributes, so a
@@ -17,6 +19,7 @@
 mod chart;
 mod difference;
 mod error;
+pub mod explain;
 mod figures;
 mod language;
 mod page;

@@ -4,19 +4,33 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment, Output, State, UndefinedBehavior, Value, escape_formatter};
 
+use serde::Serialize;
+
 use crate::page::Page;
 
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("report.html", include_str!("../templates/report.html")),
     ("charts.html", include_str!("../templates/charts.html")),
     ("data.html", include_str!("../templates/data.html")),
     ("scores.html", include_str!("../templates/scores.html")),
     ("examples.html", include_str!("../templates/examples.html")),
     ("report.css", include_str!("../templates/report.css")),
+    ("explain.html", include_str!("../templates/explain.html")),
+    ("explain.css", include_str!("../templates/explain.css")),
 ];
 
-/// The page as HTML. Everything put into a template is escaped, and no character of it can steer the page.
+/// The page of a run as HTML.
 pub(crate) fn html(page: &Page) -> Result<String, minijinja::Error> {
+    render("report.html", page)
+}
+
+/// The page of an explanation as HTML.
+pub(crate) fn explanation(page: &impl Serialize) -> Result<String, minijinja::Error> {
+    render("explain.html", page)
+}
+
+/// Everything put into a template is escaped, and no character of it can steer the page.
+fn render(template: &str, page: &impl Serialize) -> Result<String, minijinja::Error> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
@@ -25,7 +39,7 @@ pub(crate) fn html(page: &Page) -> Result<String, minijinja::Error> {
     for (name, source) in TEMPLATES {
         environment.add_template(name, source)?;
     }
-    environment.get_template("report.html")?.render(Value::from(Serde(page)))
+    environment.get_template(template)?.render(Value::from(Serde(page)))
 }
 
 fn put(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), minijinja::Error> {

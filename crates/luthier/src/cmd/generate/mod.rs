@@ -1,8 +1,8 @@
 //! `luthier generate`: continues prompts and answers messages under any decoding strategy.
 
-mod flags;
-mod form;
-mod prompts;
+pub(super) mod flags;
+pub(super) mod form;
+pub(super) mod prompts;
 mod write;
 
 use std::io::IsTerminal;
@@ -148,7 +148,7 @@ fn print_all(
 }
 
 /// Stop strings need text; token ids can be decoded without.
-fn generator<'a>(
+pub(super) fn generator<'a>(
     options: &'a Resolved,
     to_text: Option<Decode<'a>>,
     formed: Option<&'a dyn Constraint>,
@@ -171,7 +171,7 @@ fn decode(generator: Generator<'_>, prompts: &[Prompt], opened: &Opened) -> Resu
 
 /// Flags over the folder's generation_config.json over config.json. In a chat the tokenizer's end-of-sequence token ends an output too,
 /// unless the user chose others: chat models end a turn with it, whatever their configuration says.
-fn options(user: &GenerationOptions, opened: &Opened, chat: bool) -> Result<GenerationOptions, Failure> {
+pub(super) fn options(user: &GenerationOptions, opened: &Opened, chat: bool) -> Result<GenerationOptions, Failure> {
     let config = &opened.model.config;
     let folder = match &opened.model.generation_config {
         Some(json) => {
@@ -210,7 +210,7 @@ fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
 }
 
 /// Flags without effect are named once. What the model's folder gives may well have none and is not worth a word.
-fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]) {
+pub(super) fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]) {
     let given = user.as_table();
     let is_given = |name: &str| given.contains_key(name) || user.without_meaning.contains(&name);
     let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
@@ -225,7 +225,7 @@ fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]
 }
 
 /// The library counts prompts from 0; people want the place.
-fn failure(error: &GenerateError, prompts: &[Prompt]) -> Failure {
+pub(super) fn failure(error: &GenerateError, prompts: &[Prompt]) -> Failure {
     use OptionsError::{EmptyPrompt, MaxLengthReached, PromptTokenOutsideVocabulary, PromptTooLong};
     match error {
         GenerateError::Options(

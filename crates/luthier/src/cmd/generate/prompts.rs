@@ -21,32 +21,34 @@ enum Asked {
 
 /// A prompt before there are tokens.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// Where it stands, for messages.
     place: String,
     /// What was given, for the output.
-    pub(super) echo: Value,
+    pub(crate) echo: Value,
     asked: Asked,
 }
 
 /// A prompt as the model is fed it.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Prompt {
-    pub(super) place: String,
-    pub(super) echo: Value,
-    pub(super) tokens: Vec<u32>,
+pub(crate) struct Prompt {
+    pub(crate) place: String,
+    pub(crate) echo: Value,
+    pub(crate) tokens: Vec<u32>,
 }
 
 /// Reads and checks all that was asked; the model need not be there yet.
 pub(super) fn read(args: &Args) -> Result<Vec<Question>, Failure> {
     match (&args.prompt, &args.input) {
-        (Some(text), _) => {
-            let asked = raw_or_chat(text, args.chat);
-            Ok(vec![Question { place: "--prompt".to_owned(), echo: Value::from(text.as_str()), asked }])
-        }
+        (Some(text), _) => Ok(vec![of_flag("--prompt", text, args.chat)]),
         (None, Some(path)) => input::all(input::read(path)?.iter().map(|row| question(row, args.chat))),
         (None, None) => Err(Failure::input("give --prompt TEXT or --input FILE")),
     }
+}
+
+/// A single text that a flag gave, as it is or as a user's message.
+pub(crate) fn of_flag(flag: &str, text: &str, chat: bool) -> Question {
+    Question { place: flag.to_owned(), echo: Value::from(text), asked: raw_or_chat(text, chat) }
 }
 
 fn question(row: &Row, chat: bool) -> Result<Question, String> {
@@ -67,12 +69,12 @@ fn raw_or_chat(text: &str, chat: bool) -> Asked {
 }
 
 /// Whether any of them is written with the chat template.
-pub(super) fn any_chat(questions: &[Question]) -> bool {
+pub(crate) fn any_chat(questions: &[Question]) -> bool {
     questions.iter().any(|question| matches!(question.asked, Asked::Messages(_)))
 }
 
 /// Renders and tokenises.
-pub(super) fn tokenise(questions: Vec<Question>, opened: &Opened) -> Result<Vec<Prompt>, Failure> {
+pub(crate) fn tokenise(questions: Vec<Question>, opened: &Opened) -> Result<Vec<Prompt>, Failure> {
     let template = if any_chat(&questions) { Some(opened.template()?) } else { None };
     if questions.iter().any(|question| matches!(question.asked, Asked::Text(_))) {
         opened.need_tokenizer()?;
