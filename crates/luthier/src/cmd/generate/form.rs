@@ -10,7 +10,7 @@ use crate::open::Opened;
 /// One of three ways to say what an output must look like.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Form of the output (one of these)")]
-pub(super) struct FormFlags {
+pub(crate) struct FormFlags {
     /// JSON that the schema in this file describes, on one line as Python's json.dumps writes it
     #[arg(long, value_name = "FILE", group = "form")]
     json_schema: Option<PathBuf>,
@@ -24,7 +24,7 @@ pub(super) struct FormFlags {
 
 impl FormFlags {
     /// Reads what was asked; the model need not be there yet.
-    pub(super) fn read(&self) -> Result<Option<Form>, Failure> {
+    pub(crate) fn read(&self) -> Result<Option<Form>, Failure> {
         if let Some(path) = &self.json_schema {
             let name = path.display();
             let text = std::fs::read_to_string(path);
@@ -39,7 +39,7 @@ impl FormFlags {
 }
 
 /// The form over a model's vocabulary.
-pub(super) fn over(form: &Form, opened: &Opened) -> Result<Formed, Failure> {
+pub(crate) fn over(form: &Form, opened: &Opened) -> Result<Formed, Failure> {
     let tokenizer = opened.need_tokenizer()?;
     let vocabulary = Vocabulary::of(tokenizer, opened.model.config.vocab_size).map_err(Failure::input)?;
     Formed::new(form, &vocabulary).map_err(Failure::input)
