@@ -4,6 +4,7 @@
 
 #![allow(clippy::print_stdout, reason = "says what it skipped")]
 
+mod chat;
 mod command;
 mod doctor;
 mod faults;

@@ -1,5 +1,6 @@
 //! One file a subcommand, and how they fail.
 
+pub(crate) mod chat;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod generate;
