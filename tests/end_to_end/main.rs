@@ -5,11 +5,12 @@
 #![allow(clippy::print_stdout, reason = "says what it skipped")]
 
 mod build;
+mod chat;
 mod collect;
 mod command;
 mod doctor;
-mod export;
 mod explain;
+mod export;
 mod faults;
 mod generate;
 mod hub;

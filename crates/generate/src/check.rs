@@ -165,7 +165,11 @@ impl Resolved {
     }
 
     /// Checks token ids and beams against V. Ids of `eos_token_id`, `suppress_tokens` and the like outside the vocabulary are harmless and pass.
-    pub(crate) fn check_vocabulary(&self, vocab_size: usize) -> Result<(), OptionsError> {
+    /// [`Generator::generate`](crate::Generator::generate) checks this by itself; whoever takes parameters long before a prompt may ask earlier.
+    ///
+    /// # Errors
+    /// A token that the model does not have, or more beams than it has candidates for.
+    pub fn check_vocabulary(&self, vocab_size: usize) -> Result<(), OptionsError> {
         let forced = self.forced_eos_token_id.iter().map(|&t| ("forced_eos_token_id", t));
         let forced = forced.chain(self.forced_bos_token_id.map(|t| ("forced_bos_token_id", t)));
         let named = forced.chain(self.bad_words_ids.iter().flatten().map(|&t| ("bad_words_ids", t)));

@@ -115,17 +115,23 @@ impl Pass {
 pub struct Session<'m> {
     model: &'m Model,
     cache: KvCache,
+    computed: usize,
 }
 
 impl<'m> Session<'m> {
     /// No sequences yet; the cache grows as they do.
     pub fn new(model: &'m Model) -> Self {
-        Self { model, cache: KvCache::new(model.device(), &model.config) }
+        Self { model, cache: KvCache::new(model.device(), &model.config), computed: 0 }
     }
 
     /// The model.
     pub fn model(&self) -> &'m Model {
         self.model
+    }
+
+    /// Tokens that have gone through the model so far: those that a sequence took over from another one are not among them.
+    pub fn computed(&self) -> usize {
+        self.computed
     }
 
     /// A new, empty sequence.
@@ -239,6 +245,7 @@ impl<'m> Session<'m> {
         if pass.tokens.is_empty() {
             return;
         }
+        self.computed += pass.tokens.len();
         // A step of a few sequences is hundreds of short kernels; a prompt keeps the threads busy with long ones.
         if pass.tokens.len() <= FEW_ROWS {
             threads::team(|| self.compute(pass, stepped));

@@ -1,11 +1,12 @@
 //! One file a subcommand, and how they fail.
 
 pub(crate) mod build;
+pub(crate) mod chat;
 pub(crate) mod collect;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
-pub(crate) mod export;
 pub(crate) mod explain;
+pub(crate) mod export;
 pub(crate) mod generate;
 pub(crate) mod inspect;
 pub(crate) mod models;

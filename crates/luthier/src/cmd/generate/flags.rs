@@ -195,17 +195,7 @@ impl clap::Args for OptionFlags {
 }
 
 fn flag(name: &'static str, kind: Kind) -> Arg {
-    let arg = Arg::new(name).long(name).value_parser(parser(kind)).value_name(match kind {
-        Count => "N",
-        Number => "X",
-        Switch => "true|false",
-        Choice(_) => "WHICH",
-        Id => "ID",
-        Ids => "IDS",
-        Words | Json => "JSON",
-        Texts => "TEXT",
-        Unlisted => "VALUE",
-    });
+    let arg = Arg::new(name).long(name).value_parser(parser(kind)).value_name(value_name(kind));
     match kind {
         Switch | Unlisted => arg
             .num_args(0..=1)
@@ -218,42 +208,77 @@ fn flag(name: &'static str, kind: Kind) -> Arg {
     }
 }
 
+fn value_name(kind: Kind) -> &'static str {
+    match kind {
+        Count => "N",
+        Number => "X",
+        Switch => "true|false",
+        Choice(_) => "WHICH",
+        Id => "ID",
+        Ids => "IDS",
+        Words | Json => "JSON",
+        Texts => "TEXT",
+        Unlisted => "VALUE",
+    }
+}
+
 /// Reads a value as the JSON that the parameter's reader takes.
 fn parser(kind: Kind) -> ValueParser {
+    ValueParser::new(move |text: &str| read(kind, text))
+}
+
+fn read(kind: Kind, text: &str) -> Result<Value, String> {
     match kind {
-        Count => ValueParser::new(|text: &str| whole(text).map(Value::from)),
-        Number => ValueParser::new(|text: &str| {
+        Count => whole(text).map(Value::from),
+        Number => {
             let number = text.parse().ok().and_then(serde_json::Number::from_f64);
             number.map(Value::Number).ok_or_else(|| "it must be a number".to_owned())
-        }),
-        Switch => ValueParser::new(|text: &str| match text {
+        }
+        Switch => match text {
             "true" | "false" => Ok(Value::Bool(text == "true")),
             _ => Err("it is true or false".to_owned()),
-        }),
-        Choice(words) => ValueParser::new(move |text: &str| match (words.contains(&text), text) {
+        },
+        Choice(words) => match (words.contains(&text), text) {
             (true, "true" | "false") => Ok(Value::Bool(text == "true")),
             (true, _) => Ok(Value::from(text)),
             (false, _) => Err(format!("it is one of {}", words.join(", "))),
-        }),
-        Id => ValueParser::new(|text: &str| id(text).map(Value::from)),
-        Ids => ValueParser::new(|text: &str| match text {
+        },
+        Id => id(text).map(Value::from),
+        Ids => match text {
             "none" => Ok(Value::Array(Vec::new())),
             _ => text.split(',').map(|one| id(one.trim()).map(Value::from)).collect::<Result<Value, String>>(),
-        }),
-        Words => ValueParser::new(|text: &str| {
+        },
+        Words => {
             let words: Result<Vec<Vec<u32>>, _> = serde_json::from_str(text);
             words
                 .map(Value::from)
                 .map_err(|_| "it is a JSON list of lists of token ids, such as [[12],[7,8]]".to_owned())
-        }),
-        Texts => ValueParser::new(|text: &str| Ok::<_, String>(Value::from(vec![text]))),
-        Json => ValueParser::new(|text: &str| {
-            serde_json::from_str::<Value>(text).map_err(|error| format!("it is not JSON: {error}"))
-        }),
-        Unlisted => ValueParser::new(|text: &str| {
-            Ok::<_, String>(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)))
-        }),
+        }
+        Texts => Ok(Value::from(vec![text])),
+        Json => serde_json::from_str::<Value>(text).map_err(|error| format!("it is not JSON: {error}")),
+        Unlisted => Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))),
     }
+}
+
+/// The names of all parameters by heading, as they are typed: with hyphens.
+pub(crate) fn headings() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
+    FLAGS.iter().map(|(heading, flags)| (*heading, flags.iter().map(|flag| flag.0).collect()))
+}
+
+/// What a parameter does and how its value is written; `None` where no flag has the name.
+pub(crate) fn help(parameter: &str) -> Option<(&'static str, &'static str)> {
+    let name = parameter.replace('_', "-");
+    let mut flags = FLAGS.iter().flat_map(|(_, flags)| flags.iter());
+    flags.find(|flag| flag.0 == name).map(|&(_, kind, help)| (value_name(kind), help))
+}
+
+/// Reads a parameter's value as its flag does. A name that no flag has goes through as JSON or text: the parameters' reader says what is
+/// wrong with it.
+pub(crate) fn value(parameter: &str, text: &str) -> Result<Value, String> {
+    let name = parameter.replace('_', "-");
+    let mut flags = FLAGS.iter().flat_map(|(_, flags)| flags.iter());
+    let kind = flags.find(|flag| flag.0 == name).map_or(Unlisted, |flag| flag.1);
+    read(kind, text)
 }
 
 fn whole(text: &str) -> Result<u64, String> {

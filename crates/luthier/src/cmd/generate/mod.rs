@@ -1,15 +1,15 @@
 //! `luthier generate`: continues prompts and answers messages under any decoding strategy.
 
-pub(super) mod flags;
-pub(super) mod form;
-pub(super) mod prompts;
-mod write;
+pub(crate) mod flags;
+pub(crate) mod form;
+pub(crate) mod prompts;
+pub(crate) mod write;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use luthier_generate::{
-    Completion, Constraint, Decode, GenerateError, GenerationOptions, Generator, OptionsError, Resolved,
+    Completion, Constraint, Decode, GenerateError, GenerationOptions, Generator, OptionsError, Resolved, Warning,
 };
 use luthier_model::Session;
 
@@ -171,7 +171,7 @@ fn decode(generator: Generator<'_>, prompts: &[Prompt], opened: &Opened) -> Resu
 
 /// Flags over the folder's generation_config.json over config.json. In a chat the tokenizer's end-of-sequence token ends an output too,
 /// unless the user chose others: chat models end a turn with it, whatever their configuration says.
-pub(super) fn options(user: &GenerationOptions, opened: &Opened, chat: bool) -> Result<GenerationOptions, Failure> {
+pub(crate) fn options(user: &GenerationOptions, opened: &Opened, chat: bool) -> Result<GenerationOptions, Failure> {
     let config = &opened.model.config;
     let folder = match &opened.model.generation_config {
         Some(json) => {
@@ -201,7 +201,7 @@ pub(super) fn options(user: &GenerationOptions, opened: &Opened, chat: bool) -> 
 }
 
 /// Whether the length limit is this command's own.
-fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
+pub(crate) fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
     let in_folder = |name: &str| opened.model.generation_config.as_ref().is_some_and(|json| json.contains_key(name));
     user.max_new_tokens.is_none()
         && user.max_length.is_none()
@@ -209,19 +209,26 @@ fn limit_is_ours(user: &GenerationOptions, opened: &Opened) -> bool {
         && !in_folder("max_new_tokens")
 }
 
-/// Flags without effect are named once. What the model's folder gives may well have none and is not worth a word.
-pub(super) fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]) {
+/// Flags without effect are named once.
+pub(crate) fn warn(user: &GenerationOptions, merged: &GenerationOptions, prompts: &[Prompt]) {
+    let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
+    for warning in warnings(user, merged, &lengths) {
+        eprintln!("warning: {warning}");
+    }
+}
+
+/// What the user gave and has no effect on prompts of these lengths, each parameter once. What the model's folder gives may well have
+/// none and is not worth a word.
+pub(crate) fn warnings(user: &GenerationOptions, merged: &GenerationOptions, lengths: &[usize]) -> Vec<Warning> {
     let given = user.as_table();
     let is_given = |name: &str| given.contains_key(name) || user.without_meaning.contains(&name);
-    let lengths: Vec<usize> = prompts.iter().map(|prompt| prompt.tokens.len()).collect();
-    let warnings = merged.warnings().into_iter().chain(merged.warnings_for(&lengths));
-    let mut named = Vec::new();
-    for warning in warnings.filter(|warning| is_given(warning.parameter)) {
-        if !named.contains(&warning.parameter) {
-            eprintln!("warning: {warning}");
-            named.push(warning.parameter);
+    let mut named: Vec<Warning> = Vec::new();
+    for warning in merged.warnings().into_iter().chain(merged.warnings_for(lengths)) {
+        if is_given(warning.parameter) && !named.iter().any(|other| other.parameter == warning.parameter) {
+            named.push(warning);
         }
     }
+    named
 }
 
 /// The library counts prompts from 0; people want the place.

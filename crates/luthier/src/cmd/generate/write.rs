@@ -97,7 +97,7 @@ fn shortened(echo: &Value) -> String {
 
 /// Prints one output while it grows, whole characters only.
 #[derive(Debug)]
-pub(super) struct Streamer<'t> {
+pub(crate) struct Streamer<'t> {
     decoder: StreamDecoder<'t>,
     /// With stop strings each token waits for the next one: the last may reach beyond the stop string.
     waits: bool,
@@ -107,7 +107,7 @@ pub(super) struct Streamer<'t> {
 }
 
 impl<'t> Streamer<'t> {
-    pub(super) fn new(tokenizer: &'t Tokenizer, options: &Resolved) -> Self {
+    pub(crate) fn new(tokenizer: &'t Tokenizer, options: &Resolved) -> Self {
         Self {
             decoder: StreamDecoder::new(tokenizer, true),
             waits: !options.stop_strings.is_empty(),
@@ -118,7 +118,7 @@ impl<'t> Streamer<'t> {
     }
 
     /// Hears a new token.
-    pub(super) fn push(&mut self, token: u32) -> ControlFlow<()> {
+    pub(crate) fn push(&mut self, token: u32) -> ControlFlow<()> {
         let certain = if self.waits { self.waiting.replace(token) } else { Some(token) };
         if let Some(piece) = certain.and_then(|token| self.decoder.push(token)) {
             self.failure = print(&piece).err();
@@ -128,7 +128,7 @@ impl<'t> Streamer<'t> {
     }
 
     /// Prints what was held back.
-    pub(super) fn finish(self, output: &Output, tokenizer: &Tokenizer) -> Result<(), Failure> {
+    pub(crate) fn finish(self, output: &Output, tokenizer: &Tokenizer) -> Result<(), Failure> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
