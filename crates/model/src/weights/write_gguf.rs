@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use luthier_engine::Tensor;
-use luthier_gguf::architecture::{self, Mapping, Target, stored_as};
+use luthier_gguf::architecture::{self, Conversion, Mapping, Target, stored_as};
 use luthier_gguf::{GgufError, Sink, TensorType, Vocabulary, Writer};
 use serde_json::{Map, Value};
 
@@ -54,7 +54,7 @@ pub(crate) fn write_gguf(
         writer.tensor(name, TensorType::F32, &[factors.len()]).map_err(refused)?;
     }
     for target in &targets {
-        let shape = shape(target, params).map_err(refused)?;
+        let shape = shape(target, params);
         let stored = stored_as(&target.tensor, &shape, kind);
         writer.tensor(&target.tensor, stored, &shape).map_err(refused)?;
     }
@@ -76,11 +76,14 @@ pub(crate) fn write_gguf(
 }
 
 /// The shape of a tensor in the file.
-fn shape(target: &Target, params: &BTreeMap<&str, Exported<'_>>) -> Result<Vec<usize>, GgufError> {
-    let param = params[target.parameters[0].as_str()];
-    let (mut shape, _) = target.conversion.to_gguf(param.shape, vec![0.0; param.shape.iter().product()])?;
+fn shape(target: &Target, params: &BTreeMap<&str, Exported<'_>>) -> Vec<usize> {
+    let mut shape = params[target.parameters[0].as_str()].shape.to_vec();
+    // Other conversions move rows or change numbers.
+    if target.conversion == Conversion::Transpose {
+        shape.reverse();
+    }
     if target.stacked {
         shape.insert(0, target.parameters.len());
     }
-    Ok(shape)
+    shape
 }
