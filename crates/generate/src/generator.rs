@@ -23,7 +23,7 @@ use crate::stop::StopStrings;
 use crate::trace::Trace;
 
 /// Rows in one step when the caller does not say.
-pub const DEFAULT_MAX_BATCH: usize = 32;
+pub const DEFAULT_MAX_BATCH: usize = 64;
 
 /// Hears every finished prompt.
 type OnCompletion<'a> = &'a mut dyn FnMut(usize, &Completion);

@@ -1,8 +1,8 @@
-//! A few rows of `a` by a weight stored `[n, k]`, the products of decoding: every weight is read from memory once, row by
-//! row from end to end, widened in registers and multiplied with all rows.
+//! A few rows of `a` by a weight stored `[n, k]`, the products of decoding: every weight is read from memory once, widened
+//! in registers and multiplied with all rows.
 //!
-//! Each product has two sums of its own, of the first and the second half of each block of 32 columns, so that its bits do
-//! not depend on how many rows go together.
+//! Some rows by some columns are a tile of products, each with sums of its own in sixteen lanes that run along the row, so
+//! that its bits do not depend on how many rows go together or where the tile stands.
 
 use std::ops::Range;
 
@@ -13,10 +13,13 @@ use crate::simd::{self, LANES, Vector, vectorised};
 use crate::{scratch, threads};
 
 /// Rows of `a` up to which a product streams the weight instead of packing it.
-pub const FEW_ROWS: usize = 64;
+pub const FEW_ROWS: usize = 128;
 
-/// Rows that go together at most.
-const MOST: usize = 8;
+/// Bytes of weight that all rows are multiplied with before the next ones are read: they stay in the cache meanwhile.
+const NEAR: usize = 128 << 10;
+
+/// How far ahead of its use a weight is asked for, in bytes: further than the processor looks by itself.
+const AHEAD: usize = 16 << 10;
 
 /// A weight as rows of codes, each with its scales.
 #[derive(Clone, Copy)]
@@ -55,20 +58,28 @@ fn product<const P: usize, const B: usize>(
     threads: usize,
 ) {
     let (m, n, k) = (spec.m, spec.n, spec.k);
-    // Rows that go together: as many as the registers hold sums for, in parts of about the same size.
-    let most = if simd::many_registers() { MOST } else { 3 + usize::from(P == F32) };
+    // Rows of a tile: as many as leave registers for the weights, in parts of about the same size.
+    let most = match (simd::many_registers(), P) {
+        (true, F32 | BF16) => 6,
+        (false, F32) if m != 4 => 3,
+        _ => 4,
+    };
     let parts = m.div_ceil(most);
     let part = |i: usize| m * i / parts..m * (i + 1) / parts;
-    let blocks = k.div_ceil(BLOCK);
+    let near = (NEAR / weight.row_bytes.max(1)).next_multiple_of(4).max(4);
     let out = Output::new(c);
-    scratch::with(LINE + m * blocks * BLOCK, |buffer| {
-        let x = in_blocks::<P>(spec, a, (0..parts).map(part), buffer);
+    scratch::with(if k.is_multiple_of(BLOCK) { 0 } else { m * BLOCK }, |buffer| {
+        let x = X { a, stride: spec.a_strides.0, ends: ends::<P>(spec, a, buffer), alone: parts == 1 };
         let chunk = if threads == 1 { n } else { threads::row_chunk(k) };
         threads::rows(n, chunk, (), |columns, ()| {
-            scratch::with(m * columns.len(), |products| {
-                for rows in (0..parts).map(part) {
-                    let x = &x[rows.start * blocks..rows.end * blocks];
-                    of_rows::<P, B>(k, x, rows.len(), weight, columns.clone(), &mut products[rows.start..], m);
+            let width = columns.len();
+            scratch::with(m * width, |products| {
+                for start in columns.clone().step_by(near) {
+                    let near = start..(start + near).min(columns.end);
+                    for rows in (0..parts).map(part) {
+                        let out = &mut products[rows.start * width + start - columns.start..];
+                        of_rows::<P, B>(k, x, rows, weight, near.clone(), out, width);
+                    }
                 }
                 // SAFETY: each column of the output belongs to one part.
                 #[allow(unsafe_code)]
@@ -80,124 +91,173 @@ fn product<const P: usize, const B: usize>(
     });
 }
 
-/// Numbers of a line of the cache.
-const LINE: usize = 16;
-
-/// The rows of each part with their blocks in turn, `[part][block][row][32]`, on whole lines of the cache; a last block is
-/// filled with zeros, each half of it behind the columns that its codes have.
-fn in_blocks<'x, const P: usize>(
-    spec: &MatMul,
-    a: &[f32],
-    parts: impl Iterator<Item = Range<usize>>,
-    buffer: &'x mut [f32],
-) -> &'x [[f32; BLOCK]] {
-    let skip = buffer.as_ptr().align_offset(LINE * size_of::<f32>()).min(LINE);
-    let blocks = spec.k.div_ceil(BLOCK);
-    let x = &mut buffer[skip..].as_chunks_mut::<BLOCK>().0[..spec.m * blocks];
-    for rows in parts {
-        let x = &mut x[rows.start * blocks..rows.end * blocks];
-        for (i, row) in rows.clone().enumerate() {
-            let (whole, rest) = a[row * spec.a_strides.0..][..spec.k].as_chunks::<BLOCK>();
-            for (block, numbers) in whole.iter().enumerate() {
-                x[block * rows.len() + i] = *numbers;
-            }
-            if !rest.is_empty() {
-                let last = &mut x[(blocks - 1) * rows.len() + i];
-                let (low, high) = rest.split_at(codec::cut(P, rest.len()));
-                last.fill(0.0);
-                last[..low.len()].copy_from_slice(low);
-                last[LANES..][..high.len()].copy_from_slice(high);
-            }
-        }
-    }
-    x
+/// The rows that weights are multiplied with.
+#[derive(Clone, Copy)]
+struct X<'a> {
+    a: &'a [f32],
+    /// From row to row.
+    stride: usize,
+    /// What stands behind the last whole block of each row; nothing where rows are whole blocks.
+    ends: &'a [[f32; BLOCK]],
+    /// Whether one tile takes them all.
+    alone: bool,
 }
 
-/// Up to [`MOST`] rows by some columns of the product; `out[l * step + i]` is that of row `i` and column `columns[l]`.
+/// The last blocks of the rows, filled with zeros, each half of it behind the columns that its codes have; none where rows
+/// are whole blocks.
+fn ends<'x, const P: usize>(spec: &MatMul, a: &[f32], buffer: &'x mut [f32]) -> &'x [[f32; BLOCK]] {
+    let ends = buffer.as_chunks_mut::<BLOCK>().0;
+    for (row, end) in ends.iter_mut().enumerate() {
+        let rest = a[row * spec.a_strides.0..][..spec.k].as_chunks::<BLOCK>().1;
+        let (low, high) = rest.split_at(codec::cut(P, rest.len()));
+        end.fill(0.0);
+        end[..low.len()].copy_from_slice(low);
+        end[LANES..][..high.len()].copy_from_slice(high);
+    }
+    ends
+}
+
+/// The rows of a tile by some columns of the product; `out[i * width + l]` is that of row `rows[i]` and column `columns[l]`.
 fn of_rows<const P: usize, const B: usize>(
     k: usize,
-    x: &[[f32; BLOCK]],
-    rows: usize,
+    x: X<'_>,
+    rows: Range<usize>,
     weight: Weight<'_>,
     columns: Range<usize>,
     out: &mut [f32],
-    step: usize,
+    width: usize,
 ) {
-    let products = match rows {
-        1 => products::<P, B, 1>,
-        2 => products::<P, B, 2>,
-        3 => products::<P, B, 3>,
-        4 => products::<P, B, 4>,
-        5 => products::<P, B, 5>,
-        6 => products::<P, B, 6>,
-        7 => products::<P, B, 7>,
-        MOST => products::<P, B, MOST>,
-        _ => unreachable!("{rows} rows go together"),
+    // One row or two wait for weights of single precision, which come fastest in one stream. All others wait for the
+    // arithmetic: a few columns side by side share what they load, and have sums enough to hide how long one takes.
+    let one_stream = P == F32 && x.alone;
+    let tile = match (rows.len(), simd::many_registers()) {
+        (1, _) if one_stream => products::<P, B, 1, 1>,
+        (2, _) if one_stream => products::<P, B, 2, 1>,
+        (1, _) => products::<P, B, 1, 4>,
+        (2, true) => products::<P, B, 2, 4>,
+        (3, true) => products::<P, B, 3, 4>,
+        (4, true) => products::<P, B, 4, 4>,
+        (5, true) => products::<P, B, 5, 4>,
+        (6, true) => products::<P, B, 6, 4>,
+        (2, false) => products::<P, B, 2, 2>,
+        (3, false) if P == F32 => products::<P, B, 3, 2>,
+        (3, false) => products::<P, B, 3, 1>,
+        (4, false) => products::<P, B, 4, 1>,
+        (rows, _) => unreachable!("{rows} rows go together"),
     };
-    products(k, x, weight, columns, out, step);
+    tile(k, x, rows.start, weight, columns, out, width);
 }
 
-/// How far ahead of its use a weight is asked for, in bytes: further than the processor looks by itself.
-const AHEAD: usize = 16 << 10;
-
 vectorised! {
-    /// `out[l * step + i] = x[i] . weight[columns[l]]` for `I` rows, `x: [blocks][I]`.
-    fn products<const P: usize, const B: usize, const I: usize>(
+    /// `out[i * width + l] = x[i] . weight[columns[l]]` for `I` rows, `x: [blocks][I]`, `C` columns at a time.
+    fn products<const P: usize, const B: usize, const I: usize, const C: usize>(
         k: usize,
-        x: &[[f32; BLOCK]],
+        x: X<'_>,
+        row: usize,
         weight: Weight<'_>,
         columns: Range<usize>,
         out: &mut [f32],
-        step: usize,
+        width: usize,
     ) {
-        let x = x.as_chunks::<I>().0;
-        let blocks = k / BLOCK;
-        let (whole, rest) = (&x[..blocks], x.get(blocks));
-        let group = codec::group_blocks(P).min(blocks).max(1);
-        for (column, out) in columns.zip(out.chunks_mut(step)) {
-            let codes = &weight.codes[column * weight.row_bytes..];
-            let scales = &weight.scales[column * weight.row_scales..][..weight.row_scales];
-            let w = &codes.as_chunks::<B>().0[..blocks];
-            let mut sums = [(V::splat(0.0), V::splat(0.0)); I];
-            for (at_group, start) in (0..blocks).step_by(group).enumerate() {
-                let key = codec::key::<V, P>(scales, at_group);
-                for at in start..(start + group).min(blocks) {
-                    simd::prefetch_behind(&w[at], AHEAD);
-                    add_block::<V, P, I>(&w[at], key, &whole[at], &mut sums);
+        let ends = (!x.ends.is_empty()).then(|| std::array::from_fn(|i| &x.ends[row + i]));
+        let x: [&[[f32; BLOCK]]; I] = std::array::from_fn(|i| &x.a[(row + i) * x.stride..][..k].as_chunks().0[..k / BLOCK]);
+        let whole = columns.len() / C * C;
+        for at in (0..whole).step_by(C) {
+            let tile = sums_of::<V, P, B, I, C>(k, x, ends, weight, columns.start + at);
+            for (row, sums) in tile.iter().enumerate() {
+                let out = &mut out[row * width + at..][..C];
+                let (fours, ones) = sums.as_chunks::<4>();
+                let (out_fours, out_ones) = out.as_chunks_mut::<4>();
+                for (four, out) in fours.iter().zip(out_fours) {
+                    *out = V::sums(*four);
+                }
+                for (one, out) in ones.iter().zip(out_ones) {
+                    *out = one.sum();
                 }
             }
-            if let Some(x) = rest {
-                let (mut block, used) = ([0; B], codec::bytes(P, k - blocks * BLOCK));
-                block[..used].copy_from_slice(&codes[blocks * B..][..used]);
-                let key = codec::key::<V, P>(scales, blocks / codec::group_blocks(P));
-                add_block::<V, P, I>(&block, key, x, &mut sums);
-            }
-            let sums = sums.map(|(low, high)| low.add(high));
-            let (fours, ones) = sums.as_chunks::<4>();
-            let (out_fours, out_ones) = out[..I].as_chunks_mut::<4>();
-            for (four, out) in fours.iter().zip(out_fours) {
-                *out = V::sums(*four);
-            }
-            for (one, out) in ones.iter().zip(out_ones) {
-                *out = one.sum();
+        }
+        for at in whole..columns.len() {
+            let tile = sums_of::<V, P, B, I, 1>(k, x, ends, weight, columns.start + at);
+            for (row, [sum]) in tile.iter().enumerate() {
+                out[row * width + at] = sum.sum();
             }
         }
     }
 }
 
-/// Adds the products of a block to the sums of its first and its second half.
+/// The products of `I` rows and the `C` columns from `column` on, each still in sixteen sums.
 #[inline(always)]
-fn add_block<V: Vector, const P: usize, const I: usize>(
-    codes: &[u8],
-    key: V,
-    x: &[[f32; BLOCK]; I],
-    sums: &mut [(V, V); I],
+fn sums_of<V: Vector, const P: usize, const B: usize, const I: usize, const C: usize>(
+    k: usize,
+    x: [&[[f32; BLOCK]]; I],
+    ends: Option<[&[f32; BLOCK]; I]>,
+    weight: Weight<'_>,
+    column: usize,
+) -> [[V; C]; I] {
+    let blocks = k / BLOCK;
+    let codes: [&[u8]; C] = std::array::from_fn(|c| &weight.codes[(column + c) * weight.row_bytes..]);
+    let scales: [&[f32]; C] =
+        std::array::from_fn(|c| &weight.scales[(column + c) * weight.row_scales..][..weight.row_scales]);
+    let w: [&[[u8; B]]; C] = codes.map(|codes| &codes.as_chunks::<B>().0[..blocks]);
+    let x = x.map(|x| &x[..blocks]);
+    let group = codec::group_blocks(P).min(blocks).max(1);
+    let mut sums = [[V::splat(0.0); C]; I];
+    for (at_group, start) in (0..blocks).step_by(group).enumerate() {
+        let keys = keys_of::<V, P, C>(scales, at_group);
+        for at in start..(start + group).min(blocks) {
+            for w in w {
+                simd::prefetch_behind(&w[at], AHEAD);
+            }
+            let block = std::array::from_fn(|c| &w[c][at][..]);
+            add_block::<V, P, I, C>(block, keys, x.map(|x| &x[at]), &mut sums);
+        }
+    }
+    if let Some(x) = ends {
+        let used = codec::bytes(P, k - blocks * BLOCK);
+        let block: [[u8; B]; C] = std::array::from_fn(|c| {
+            let mut block = [0; B];
+            block[..used].copy_from_slice(&codes[c][blocks * B..][..used]);
+            block
+        });
+        let keys = keys_of::<V, P, C>(scales, blocks / codec::group_blocks(P));
+        add_block::<V, P, I, C>(block.each_ref().map(|block| &block[..]), keys, x, &mut sums);
+    }
+    sums
+}
+
+/// The keys of a group of blocks. (A loop: the body of a closure is compiled for the baseline of the target.)
+#[inline(always)]
+fn keys_of<V: Vector, const P: usize, const C: usize>(scales: [&[f32]; C], at_group: usize) -> [V; C] {
+    let mut keys = [V::splat(0.0); C];
+    for (key, scales) in keys.iter_mut().zip(scales) {
+        *key = codec::key::<V, P>(scales, at_group);
+    }
+    keys
+}
+
+/// Adds the products of a block, those of its first half before those of its second.
+#[inline(always)]
+fn add_block<V: Vector, const P: usize, const I: usize, const C: usize>(
+    codes: [&[u8]; C],
+    keys: [V; C],
+    x: [&[f32; BLOCK]; I],
+    sums: &mut [[V; C]; I],
 ) {
-    let (w_low, w_high) = codec::widen::<V, P>(codes, key);
-    for ((low, high), x) in sums.iter_mut().zip(x) {
-        let (x_low, x_high) = codec::halves::<V>(x);
-        *low = x_low.mul_add(w_low, *low);
-        *high = x_high.mul_add(w_high, *high);
+    let mut w = [(V::splat(0.0), V::splat(0.0)); C];
+    for (w, (codes, key)) in w.iter_mut().zip(codes.into_iter().zip(keys)) {
+        *w = codec::widen::<V, P>(codes, key);
+    }
+    for (sums, x) in sums.iter_mut().zip(x) {
+        let (x_low, _) = codec::halves::<V>(x);
+        for (sum, (w_low, _)) in sums.iter_mut().zip(w) {
+            *sum = x_low.mul_add(w_low, *sum);
+        }
+    }
+    for (sums, x) in sums.iter_mut().zip(x) {
+        let (_, x_high) = codec::halves::<V>(x);
+        for (sum, (_, w_high)) in sums.iter_mut().zip(w) {
+            *sum = x_high.mul_add(w_high, *sum);
+        }
     }
 }
 

@@ -214,7 +214,7 @@ impl<'a> Output<'a> {
         Self { first: c.as_mut_ptr(), len: c.len(), borrowed: PhantomData }
     }
 
-    /// `c = alpha * products + beta * c` in some columns; `products: [columns, m]`.
+    /// `c = alpha * products + beta * c` in some columns; `products: [m, columns]`.
     ///
     /// # Safety
     /// No other thread uses these columns at the same time.
@@ -225,8 +225,8 @@ impl<'a> Output<'a> {
             assert!(columns.end <= spec.n && row + columns.end <= self.len, "matmul: columns {columns:?} of row {i}");
             // SAFETY: the columns of the row lie inside the output; that nobody else uses them is the caller's promise.
             let c = unsafe { std::slice::from_raw_parts_mut(self.first.add(row + columns.start), columns.len()) };
-            for (c, products) in c.iter_mut().zip(products.chunks_exact(spec.m)) {
-                let product = spec.alpha * products[i];
+            for (c, product) in c.iter_mut().zip(&products[i * columns.len()..]) {
+                let product = spec.alpha * product;
                 *c = if spec.beta == 0.0 { product } else { spec.beta * *c + product };
             }
         }
