@@ -173,12 +173,13 @@ impl KvCache {
         block
     }
 
-    /// Doubles the room.
+    /// Doubles the room. What no sequence has written yet is read by none, so it stays as it comes and costs no memory before
+    /// it is used.
     fn grow(&mut self) {
         let before = self.holders.len();
         let after = (before * 2).max(16);
         for tensor in self.layers.iter_mut().flatten() {
-            let mut larger = Tensor::zeros(&self.device, after * BLOCK, tensor.cols());
+            let mut larger = Tensor::empty(&self.device, after * BLOCK, tensor.cols());
             self.device.copy(tensor.view(), larger.view_rows_mut(0..tensor.rows()));
             *tensor = larger;
         }
