@@ -5,6 +5,7 @@ mod conversation;
 mod input;
 mod interrupt;
 mod kept;
+mod page;
 mod parameters;
 mod show;
 mod voice;
@@ -13,6 +14,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use luthier_constrain::Form;
+use luthier_text::Message;
 
 use super::Failure;
 use super::generate::flags::OptionFlags;
@@ -22,8 +24,9 @@ use command::{Command, Line};
 use conversation::{Conversation, Turn};
 use input::{Input, Read};
 use interrupt::Interrupt;
+use page::{Columns, Page, Plain};
 use parameters::Parameters;
-use voice::{Silence, Voice};
+use voice::{Answer, Silence, Voice};
 
 /// Talks with a model
 ///
@@ -176,19 +179,32 @@ impl Chat<'_> {
     /// Answers a question; only then does it belong to the conversation.
     fn ask(&mut self, question: String, again: u64) -> Result<(), Silence> {
         let messages = self.conversation.messages(Some(&question));
-        let options = self.parameters.options().clone();
-        let json = self.args.json;
-        let mut said = None;
+        let columns = if self.terminal && self.compares && !self.args.json { Columns::of_terminal() } else { None };
+        let answer = match columns {
+            Some(columns) => self.side_by_side(&messages, again, columns)?,
+            None => self.in_turn(&question, &messages, again)?,
+        };
+        if self.terminal {
+            eprintln!();
+        }
+        self.conversation.turns.push(Turn { question, answer: answer.text, again });
+        Ok(())
+    }
+
+    /// The first model's answer, below the second one's where that answers too.
+    fn in_turn(&mut self, question: &str, messages: &[Message], again: u64) -> Result<Answer, Silence> {
+        let (json, terminal) = (self.args.json, self.terminal);
+        let options = self.parameters.options();
         // The base stands before the tuned model, as in every table.
         let second = self.second.as_mut().filter(|_| self.compares);
         let several = second.is_some();
         for (voice, is_main) in second.map(|voice| (voice, false)).into_iter().chain([(&mut self.voice, true)]) {
             if several && !json {
-                show::heading(&voice.name, self.terminal).map_err(Silence::Failed)?;
+                show::heading(&voice.name, terminal).map_err(Silence::Failed)?;
             }
-            let seed = voice.resolved(&options).map_err(|failure| Silence::Refused(failure.to_string()))?.seed;
-            let answer = voice.answer(&messages, &options, seed.wrapping_add(again), !json, &self.interrupt);
-            let answer = match answer {
+            let mut plain = Plain { terminal };
+            let page = (!json).then_some(&mut plain as &mut dyn Page);
+            let answer = match voice.answer(messages, options, again, page, &self.interrupt) {
                 Ok(answer) => answer,
                 Err(Silence::Refused(why)) if !is_main => {
                     eprintln!("error: {}: {why}", voice.name);
@@ -200,18 +216,45 @@ impl Chat<'_> {
                 }
                 Err(silence) => return Err(silence),
             };
-            if json {
-                show::json_line(&question, &voice.name, &answer).map_err(Silence::Failed)?;
-            }
-            show::counts(&answer);
+            let shown = if json { show::json_line(question, &voice.name, &answer) } else { plain.end() };
+            shown.map_err(Silence::Failed)?;
+            show::counts(&answer, None);
             if is_main {
-                said = Some(answer.text);
+                return Ok(answer);
             }
         }
-        if let Some(answer) = said {
-            self.conversation.turns.push(Turn { question, answer, again });
+        unreachable!("the first model answers last")
+    }
+
+    /// The first model's answer, beside the second one's.
+    fn side_by_side(&mut self, messages: &[Message], again: u64, columns: Columns) -> Result<Answer, Silence> {
+        let options = self.parameters.options();
+        let second = self.second.as_mut().expect("two models are compared");
+        show::headings(columns, &second.name, &self.voice.name).map_err(Silence::Failed)?;
+        let mut left = columns.first();
+        let other = second.answer(messages, options, again, Some(&mut left), &self.interrupt);
+        match &other {
+            Ok(_) => Ok(()),
+            Err(Silence::Refused(why)) => left.write(&format!("error: {why}")),
+            Err(Silence::Interrupted) => left.write("interrupted before a word"),
+            Err(Silence::Failed(_)) => return other,
         }
-        Ok(())
+        .map_err(Silence::Failed)?;
+        let mut right: Box<dyn Page> = match left.turn().map_err(Silence::Failed)? {
+            Some(column) => Box::new(column),
+            None => {
+                show::heading(&self.voice.name, true).map_err(Silence::Failed)?;
+                Box::new(Plain { terminal: true })
+            }
+        };
+        let answer = self.voice.answer(messages, options, again, Some(&mut *right), &self.interrupt);
+        right.end().map_err(Silence::Failed)?;
+        for (answer, name) in [(&other, &second.name), (&answer, &self.voice.name)] {
+            if let Ok(answer) = answer {
+                show::counts(answer, Some(name));
+            }
+        }
+        answer
     }
 
     fn obey(&mut self, command: Command, input: &mut Input) -> Result<Next, Silence> {

@@ -1,4 +1,4 @@
-//! What a chat shows beside the answers: always on stderr, but the headings between two models' answers.
+//! What a chat shows beside the answers: always on stderr, but the headings over two models' answers.
 
 use std::io::IsTerminal;
 
@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::Chat;
 use super::command::COMMANDS;
+use super::page::Columns;
 use super::voice::Answer;
 use crate::cmd::{Failure, print};
 
@@ -52,8 +53,14 @@ pub(super) fn heading(name: &str, terminal: bool) -> Result<(), Failure> {
     print(&format!("{}\n", faint(&format!("--- {name}"), terminal)))
 }
 
-/// What an answer took, on stderr.
-pub(super) fn counts(answer: &Answer) {
+/// Whose answers follow, side by side in a terminal.
+pub(super) fn headings(columns: Columns, left: &str, right: &str) -> Result<(), Failure> {
+    let line = columns.heading(&format!("--- {left}"), &format!("--- {right}"));
+    print(&format!("{}\r\n", faint(&line, true)))
+}
+
+/// What an answer took, on stderr; with a name where it stands beside another one.
+pub(super) fn counts(answer: &Answer, name: Option<&str>) {
     let speed = answer.tokens as f64 / answer.seconds.max(1e-9);
     let mut line = format!(
         "{} token{} in {:.1} s, {speed:.1} tokens/s; prompt {}, {} of it computed",
@@ -71,10 +78,8 @@ pub(super) fn counts(answer: &Answer) {
     }
     let terminal = std::io::stderr().is_terminal();
     for line in line.lines() {
-        eprintln!("{}", faint(&format!("[{line}]"), terminal));
-    }
-    if terminal {
-        eprintln!();
+        let name = name.map_or_else(String::new, |name| format!("{name}: "));
+        eprintln!("{}", faint(&format!("[{name}{line}]"), terminal));
     }
 }
 

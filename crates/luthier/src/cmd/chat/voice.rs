@@ -10,6 +10,7 @@ use luthier_text::{Message, Renderer, Template, Tokenizer};
 
 use super::interrupt::Interrupt;
 use super::kept::{INTERRUPTED, Kept};
+use super::page::Page;
 use crate::cmd::Failure;
 use crate::cmd::generate::form;
 use crate::cmd::generate::write::Streamer;
@@ -117,13 +118,14 @@ impl<'m> Voice<'m> {
         rendered.map(|prompt| prompt.tokens).map_err(|error| error.to_string())
     }
 
-    /// Answers a conversation; `shows` prints the answer, while it grows where the search can.
+    /// Answers a conversation, on a page where one is given: while the answer grows where the search can. `again` counts how often
+    /// the same was asked before, each time with another seed.
     pub(super) fn answer(
         &mut self,
         messages: &[Message],
         user: &GenerationOptions,
-        seed: u64,
-        shows: bool,
+        again: u64,
+        mut page: Option<&mut dyn Page>,
         interrupt: &Interrupt,
     ) -> Result<Answer, Silence> {
         let prompt = self.prompt(messages).map_err(Silence::Refused)?;
@@ -136,11 +138,11 @@ impl<'m> Voice<'m> {
             )));
         }
         let mut resolved = self.resolved(user).map_err(|failure| Silence::Refused(failure.to_string()))?;
-        resolved.seed = seed;
+        resolved.seed = resolved.seed.wrapping_add(again);
         let tokenizer = self.tokenizer;
         let decode = |ids: &[u32]| tokenizer.decode(ids, true);
-        let streams = shows && resolved.num_beams == 1;
-        let mut streamer = streams.then(|| Streamer::new(tokenizer, &resolved));
+        let streamed = if resolved.num_beams == 1 { page.as_deref_mut() } else { None };
+        let mut streamer = streamed.map(|page| Streamer::new(tokenizer, &resolved, |piece: &str| page.write(piece)));
         let mut listen = |_: usize, token: u32| {
             let flow = streamer.as_mut().map_or(ControlFlow::Continue(()), |streamer| streamer.push(token));
             if interrupt.asked() { ControlFlow::Break(()) } else { flow }
@@ -168,10 +170,10 @@ impl<'m> Voice<'m> {
         whole_characters(&mut output, &decode);
         let text = output.text(&decode);
         match streamer {
-            Some(streamer) => streamer.finish(&output, tokenizer).map_err(Silence::Failed)?,
-            None if shows => crate::cmd::print(&format!("{text}\n")).map_err(Silence::Failed)?,
-            None => {}
+            Some(streamer) => streamer.finish(&output, tokenizer),
+            None => page.map_or(Ok(()), |page| page.write(&text)),
         }
+        .map_err(Silence::Failed)?;
         let interrupted = output.finish_reason == FinishReason::Interrupted && interrupt.asked();
         if interrupted && text.is_empty() {
             return Err(Silence::Interrupted);

@@ -13,7 +13,7 @@ use luthier_generate::{
 };
 use luthier_model::Session;
 
-use super::Failure;
+use super::{Failure, print};
 use crate::open::{ModelArgs, Opened};
 use crate::progress::Bar;
 use flags::OptionFlags;
@@ -91,11 +91,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let to_text = to_text.as_ref().map(|decode| decode as Decode<'_>);
     let completions = match opened.tokenizer() {
         Some(tokenizer) if streams(args, &prompts, &resolved) => {
-            let mut streamer = Streamer::new(tokenizer, &resolved);
+            let mut streamer = Streamer::new(tokenizer, &resolved, print);
             let mut listen = |_: usize, token: u32| streamer.push(token);
             let generator = generator(&resolved, to_text, formed).on_token(&mut listen);
             let completions = decode(generator, &prompts, &opened)?;
             streamer.finish(&completions[0].outputs[0], tokenizer)?;
+            print("\n")?;
             completions
         }
         _ => print_all(args, &prompts, &resolved, to_text, formed, &opened)?,

@@ -95,24 +95,26 @@ fn shortened(echo: &Value) -> String {
     if text.chars().count() > MOST { format!("{line}…") } else { line }
 }
 
-/// Prints one output while it grows, whole characters only.
-#[derive(Debug)]
-pub(crate) struct Streamer<'t> {
+/// Shows one output while it grows, whole characters only.
+pub(crate) struct Streamer<'t, S> {
     decoder: StreamDecoder<'t>,
+    show: S,
     /// With stop strings each token waits for the next one: the last may reach beyond the stop string.
     waits: bool,
     waiting: Option<u32>,
-    printed: String,
+    shown: String,
     failure: Option<Failure>,
 }
 
-impl<'t> Streamer<'t> {
-    pub(crate) fn new(tokenizer: &'t Tokenizer, options: &Resolved) -> Self {
+impl<'t, S: FnMut(&str) -> Result<(), Failure>> Streamer<'t, S> {
+    /// `show` is given piece after piece.
+    pub(crate) fn new(tokenizer: &'t Tokenizer, options: &Resolved, show: S) -> Self {
         Self {
             decoder: StreamDecoder::new(tokenizer, true),
+            show,
             waits: !options.stop_strings.is_empty(),
             waiting: None,
-            printed: String::new(),
+            shown: String::new(),
             failure: None,
         }
     }
@@ -121,19 +123,19 @@ impl<'t> Streamer<'t> {
     pub(crate) fn push(&mut self, token: u32) -> ControlFlow<()> {
         let certain = if self.waits { self.waiting.replace(token) } else { Some(token) };
         if let Some(piece) = certain.and_then(|token| self.decoder.push(token)) {
-            self.failure = print(&piece).err();
-            self.printed += &piece;
+            self.failure = (self.show)(&piece).err();
+            self.shown += &piece;
         }
         if self.failure.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    /// Prints what was held back.
-    pub(crate) fn finish(self, output: &Output, tokenizer: &Tokenizer) -> Result<(), Failure> {
+    /// Shows what was held back.
+    pub(crate) fn finish(mut self, output: &Output, tokenizer: &Tokenizer) -> Result<(), Failure> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
         let whole = text(output, Some(tokenizer)).unwrap_or_default();
-        print(&format!("{}\n", whole.strip_prefix(&self.printed).unwrap_or_default()))
+        (self.show)(whole.strip_prefix(&self.shown).unwrap_or_default())
     }
 }
 
