@@ -22,3 +22,4 @@ mod resume;
 mod run;
 mod score;
 mod task;
+mod terminal;
