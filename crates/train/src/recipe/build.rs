@@ -1,11 +1,9 @@
 //! The part of a recipe that makes a data set: `[collect]` and `[build]`, read without a model or a training.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use luthier_corpus::build::{Apart, Build, Choice, Collected, Cut, Duplicates, Phrasing, Pipeline, Sides};
 use luthier_corpus::clean::Over;
-use luthier_corpus::collect::Web;
 use luthier_corpus::duplicates::NearOptions;
 use luthier_corpus::source::{TextBy, Within, XmlPaths};
 use luthier_corpus::{CorpusError, FileFormat, Mapping, Widths};
@@ -38,37 +36,6 @@ use super::{Recipe, steps};
 pub struct BuildRecipe {
     recipe: Recipe,
     text: String,
-}
-
-/// Reads the part of a recipe that says what to crawl, `[collect.web]`; the other sections may be missing.
-///
-/// # Errors
-/// As [`BuildRecipe::read`].
-pub fn read_web(path: impl Into<PathBuf>) -> Result<Web, RecipeError> {
-    let path = path.into();
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| RecipeError::Unreadable { path: path.clone(), source })?;
-    let recipe = Recipe::parse_for(&text, path, Purpose::Crawl)?;
-    let written = &recipe.written;
-    let texts = |name: &str| written.texts(&format!("collect.web.{name}")).unwrap_or_default();
-    let count = |name: &str| written.count(&format!("collect.web.{name}")).expect("it has a default") as u64;
-    // A year is as good as any longer time.
-    let seconds = |name: &str| written.number(&format!("collect.web.{name}")).expect("it has a default").min(3.2e7);
-    let usual = Web::default();
-    Ok(Web {
-        start: texts("start"),
-        hosts: texts("hosts"),
-        allow: texts("allow"),
-        deny: texts("deny"),
-        depth: u32::try_from(count("depth")).unwrap_or(u32::MAX),
-        pages: count("pages"),
-        delay: Duration::from_secs_f64(seconds("delay")),
-        timeout: Duration::from_secs_f64(seconds("timeout")),
-        retries: u32::try_from(count("retries")).unwrap_or(u32::MAX),
-        page_bytes: count("page_bytes"),
-        user_agent: written.text("collect.web.user_agent").unwrap_or(usual.user_agent),
-        patience: usual.patience,
-    })
 }
 
 impl BuildRecipe {

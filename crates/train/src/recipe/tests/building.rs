@@ -1,7 +1,10 @@
 //! Recipes that collect and build: every key, and what becomes of it.
 
+use std::time::Duration;
+
 use luthier_corpus::build::Outcome;
 use luthier_corpus::clean::Over;
+use luthier_corpus::collect::{Captures, CommonCrawl, Manners, Web};
 use luthier_corpus::source::{TextBy, Within};
 
 use super::*;
@@ -21,8 +24,28 @@ pages = 50
 delay = 0.5
 timeout = 10
 retries = 1
+patience = 5
 page_bytes = 100000
 user_agent = "tester/1"
+[collect.common-crawl]
+urls = ["*.gov.tw", "example.org/poems/*"]
+crawls = ["CC-MAIN-2024-22"]
+languages = ["zho"]
+mime = ["text/html"]
+status = 404
+from = "2024-05"
+to = "20240531"
+captures = "all"
+truncated = true
+limit = 10
+delay = 0.25
+timeout = 20
+retries = 2
+patience = 40
+record_bytes = 200000
+user_agent = "tester/2"
+index = "http://localhost:1/index"
+data = "http://localhost:2"
 [[collect.sources]]
 path = "rows.json"
 format = "json"
@@ -120,14 +143,50 @@ fn what_to_crawl_is_read_without_the_rest() {
     let folder = std::env::temp_dir().join(format!("luthier-web-{}.toml", std::process::id()));
     std::fs::write(&folder, BUILDING).unwrap();
     let web = read_web(&folder).unwrap();
-    assert_eq!((web.depth, web.pages, web.retries, web.page_bytes), (2, 50, 1, 100_000));
-    assert_eq!((web.delay.as_millis(), web.timeout.as_secs(), web.user_agent.as_str()), (500, 10, "tester/1"));
+    assert_eq!((web.depth, web.pages, web.page_bytes), (2, 50, 100_000));
+    assert_eq!(web.manners, manners(500, 10, 1, 5, "tester/1"));
     assert_eq!(
         (web.hosts.len(), web.allow.as_slice(), web.deny.as_slice()),
         (2, &["/poems/".to_owned()][..], &["print=".to_owned()][..])
     );
-    std::fs::write(&folder, "name = \"x\"\n[collect]\n").unwrap();
+    let common_crawl = read_common_crawl(&folder).unwrap();
+    let expected = CommonCrawl {
+        crawls: vec!["CC-MAIN-2024-22".to_owned()],
+        urls: vec!["*.gov.tw".to_owned(), "example.org/poems/*".to_owned()],
+        languages: vec!["zho".to_owned()],
+        mime: vec!["text/html".to_owned()],
+        status: 404,
+        from: Some("202405".to_owned()),
+        to: Some("20240531".to_owned()),
+        captures: Captures::All,
+        truncated: true,
+        limit: Some(10),
+        record_bytes: 200_000,
+        manners: manners(250, 20, 2, 40, "tester/2"),
+        index: "http://localhost:1/index".to_owned(),
+        data: "http://localhost:2".to_owned(),
+    };
+    assert_eq!(common_crawl, expected);
+
+    std::fs::write(&folder, "name = \"x\"\n[collect]\ncommon-crawl = { urls = [\"a.tw\"] }\n").unwrap();
+    let usual = CommonCrawl { urls: vec!["a.tw".to_owned()], ..CommonCrawl::default() };
+    assert_eq!(read_common_crawl(&folder).unwrap(), usual, "the recipe's defaults are the library's");
     let error = read_web(&folder).unwrap_err().to_string();
-    std::fs::remove_file(&folder).unwrap();
     assert!(error.contains("collect.web") && error.contains("is missing"), "{error}");
+    std::fs::write(&folder, "name = \"x\"\n[collect]\nweb = { start = [\"http://a.tw/\"] }\n").unwrap();
+    let usual = Web { start: vec!["http://a.tw/".to_owned()], ..Web::default() };
+    assert_eq!(read_web(&folder).unwrap(), usual, "the recipe's defaults are the library's");
+    let error = read_common_crawl(&folder).unwrap_err().to_string();
+    std::fs::remove_file(&folder).unwrap();
+    assert!(error.contains("collect.common-crawl") && error.contains("is missing"), "{error}");
+}
+
+fn manners(delay_ms: u64, timeout: u64, retries: u32, patience: u64, user_agent: &str) -> Manners {
+    Manners {
+        delay: Duration::from_millis(delay_ms),
+        timeout: Duration::from_secs(timeout),
+        retries,
+        patience: Duration::from_secs(patience),
+        user_agent: user_agent.to_owned(),
+    }
 }
