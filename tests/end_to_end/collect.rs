@@ -53,7 +53,7 @@ fn a_crawl_that_is_killed_goes_on_without_a_second_request_for_a_page_it_has() {
     let folder = Folder::new();
     let recipe = format!(
         "name = \"site\"\n[collect]\nsources = [{{ path = \"crawl/pages.warc.gz\", licence = \"none\" }}]\n\
-         [collect.web]\nstart = [\"{}\"]\ndelay = 0.02\ntimeout = 1\npatience = 1.2\npage_bytes = 1048576\n\
+         [collect.web]\nstart = [\"{}\"]\ndelay = 0.02\ntimeout = 2\npatience = 1.2\npage_bytes = 1048576\n\
          [build]\nclean = [{{ step = \"main-text\", least = 60 }}]\n\
          phrasings = [{{ instruction = \"擬題：\", input = \"{{{{ text }}}}\", output = \"{{{{ title }}}}\" }}]\n",
         server.url("/")
@@ -166,7 +166,7 @@ fn a_server_that_gives_no_records_ends_the_collection_with_a_ledger_and_what_to_
     let failed = luthier(&["collect", "common-crawl", &recipe, "--out", &out]);
     assert_eq!(failed.code, Some(1), "{}", failed.stderr);
     for part in
-        ["10 records could not be had (10 no answer)", "127.0.0.1:9 has stopped giving records", "2 were not asked for"]
+        ["10 records could not be had (10 no answer)", "127.0.0.1:9 gives no records, so 2 more were not asked for"]
     {
         assert!(failed.stderr.contains(part), "{part:?} is not in: {}", failed.stderr);
     }

@@ -375,7 +375,8 @@ fn a_server_that_gives_no_records_any_more_is_left_alone() {
     let mut site = CommonCrawlSite::new(100);
     let captures: Vec<Captured> = (0..30).map(|i| page(&format!("https://poems.tw/{i}"), "20240518000000")).collect();
     site.put(CRAWL, &captures);
-    for reply in [Reply::Bytes(Vec::new()), Reply::new("200 OK", "", "the whole archive")] {
+    let replies = ["200 OK", "403 Forbidden", "503 Slow Down"].map(|status| Reply::new(status, "", "no record"));
+    for reply in replies.into_iter().chain([Reply::Bytes(Vec::new())]) {
         let server = faulty(site.clone(), usize::MAX, move |_| reply.clone());
         let folder = tempfile::tempdir().expect("a temporary folder");
         let hasty = settings(&server);

@@ -91,7 +91,7 @@ impl Client {
     pub(super) fn ask<T>(
         &mut self,
         url: &Url,
-        bytes: Option<Range<u64>>,
+        bytes: Option<&Range<u64>>,
         delay: Option<Duration>,
         mut read: impl FnMut(Response<ureq::Body>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
@@ -103,7 +103,7 @@ impl Client {
             }
             self.requests += 1;
             let mut request = self.agent.get(url.as_str());
-            if let Some(bytes) = &bytes {
+            if let Some(bytes) = bytes {
                 request = request.header("range", format!("bytes={}-{}", bytes.start, bytes.end - 1));
             }
             let answer = request.call();

@@ -127,7 +127,7 @@ pub enum Stage<'s> {
     },
 }
 
-/// After so many records in a row that a server did not give, it is not asked for more.
+/// After so many records in a row that the server did not give, it is not asked for more.
 const GIVE_UP: u32 = 10;
 
 impl CommonCrawl {
@@ -283,7 +283,7 @@ impl Collection<'_> {
             watch(Stage::Record { number, records, url: &capture.url });
             let url = record::address(&self.data, capture)?;
             let most = self.settings.record_bytes;
-            match client.ask(&url, Some(capture.range()), None, |answer| record::member(answer, capture, most)) {
+            match client.ask(&url, Some(&capture.range()), None, |answer| record::member(answer, capture, most)) {
                 Ok(member) => {
                     in_vain = 0;
                     self.archive.append_member(&member)?;
@@ -291,8 +291,7 @@ impl Collection<'_> {
                     self.books.enter(Fate::Fetched, capture, "", "")?;
                 }
                 Err(failure) => {
-                    // A server that is away, or that would send whole archives, is so for the next record too.
-                    in_vain = if failure.passing || failure.label == record::WHOLE_FILE { in_vain + 1 } else { 0 };
+                    in_vain = if record::is_the_servers(&failure) { in_vain + 1 } else { 0 };
                     self.books.enter(Fate::Failed, capture, failure.label, &failure.why)?;
                 }
             }

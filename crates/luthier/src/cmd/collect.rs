@@ -1,5 +1,6 @@
 //! `luthier collect`: pages of the web, before they become documents.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -79,7 +80,7 @@ fn web(args: &CommonArgs) -> Result<(), Failure> {
     let ledger = web.crawl(&archive, &mut watch).map_err(|error| failure("collect.web", error))?;
     let totals = json(&ledger);
     let file = args.out.join("ledger.json");
-    std::fs::write(&file, &totals)
+    luthier_files::write_atomically(&file, |file| file.write_all(totals.as_bytes()))
         .map_err(|error| Failure::run(format!("cannot write {}: {error}", file.display())))?;
     if args.json {
         return print(&totals);
@@ -123,7 +124,7 @@ fn common_crawl(args: &CommonArgs) -> Result<(), Failure> {
     match ledger.count(Fate::Left) {
         0 => Ok(()),
         left => Err(Failure::run(format!(
-            "{} has stopped giving records, so {left} were not asked for; the same command goes on there later",
+            "{} gives no records, so {left} more were not asked for; the same command goes on there later",
             common_crawl.data
         ))),
     }
@@ -141,7 +142,7 @@ fn progress() -> impl FnMut(Stage<'_>) {
         last = Some(Instant::now());
         match stage {
             Stage::Index { crawl, pattern, page, pages } => {
-                eprintln!("index of {crawl}: page {page} of {pages} for {pattern}")
+                eprintln!("index of {crawl}: page {page} of {pages} for {pattern}");
             }
             Stage::Record { number, records, url } => eprintln!("record {number} of {records}: {url}"),
         }

@@ -206,10 +206,11 @@ fn is_name(crawl: &str) -> bool {
     crawl.starts_with(|first: char| first.is_ascii_alphanumeric()) && crawl.bytes().all(plain) && crawl.len() < 100
 }
 
-/// The newest crawl of `collinfo.json`, whose first is the newest.
+/// The newest crawl of `collinfo.json`: its names hold year and week. The list has been in either order.
 fn newest(text: &str) -> Option<String> {
     let crawls: Value = serde_json::from_str(text).ok()?;
-    crawls.get(0)?.get("id")?.as_str().filter(|id| is_name(id)).map(str::to_owned)
+    let names = crawls.as_array()?.iter().filter_map(|crawl| crawl["id"].as_str()).filter(|id| is_name(id));
+    names.max_by_key(|id| (id.starts_with("CC-MAIN-"), *id)).map(str::to_owned)
 }
 
 /// The number of pages in `{"pages": 4, "pageSize": 5, "blocks": 17}`.
@@ -259,7 +260,8 @@ mod tests {
         for garbage in ["", "4 pages", "<html>", "[]", "{\"pages\": -1}", "{\"pages\": 18446744073709551615}"] {
             assert_eq!(pages_of(garbage), None, "{garbage}");
         }
-        assert_eq!(newest("[{\"id\": \"CC-MAIN-2024-22\"}, {\"id\": \"x\"}]").as_deref(), Some("CC-MAIN-2024-22"));
+        let list = r#"[{"id": "CC-MAIN-2024-18"}, {"id": "CC-MAIN-2024-22"}, {"id": "CC-MAIN-2008-2009"}, {"id": "EOT-2020"}]"#;
+        assert_eq!(newest(list).as_deref(), Some("CC-MAIN-2024-22"));
         for garbage in ["", "{}", "[]", "[{\"id\": \"../x\"}]", "[{\"name\": \"x\"}]"] {
             assert_eq!(newest(garbage), None, "{garbage}");
         }

@@ -11,6 +11,12 @@ use crate::source::{ArchiveRecord, RecordKind};
 /// How the failure is called of a server that sends a whole archive for a part of it.
 pub(super) const WHOLE_FILE: &str = "whole file";
 
+/// Whether the next record will likely fail for the same reason: the server is away, wants to be left alone, has no such archives, or
+/// would send them whole. What is wrong with a record is not.
+pub(super) fn is_the_servers(failure: &Failure) -> bool {
+    matches!(failure.label, "no answer" | "put off" | "status" | WHOLE_FILE)
+}
+
 /// The address of a capture's archive.
 pub(super) fn address(data: &Url, capture: &Capture) -> Result<Url, CorpusError> {
     let joined = data.join(&capture.file);
