@@ -61,13 +61,13 @@ impl Hub {
             }
         }
         if self.settings.offline {
-            return self.from_cache(repo, &cache, cached, pick);
+            return self.cached_data_set(repo, &cache, cached, pick);
         }
         let client = Client::new(&self.settings)?;
         match client.listing(repo) {
             Ok(listing) => self.fill_data_set(&client, &cache, repo, &listing, pick),
             Err(HubError::Unreachable { host, why }) => {
-                let mut found = self.from_cache(repo, &cache, cached, pick).map_err(|error| match error {
+                let mut found = self.cached_data_set(repo, &cache, cached, pick).map_err(|error| match error {
                     HubError::NotCached { kind, repo, .. } => {
                         HubError::NoNetwork { kind, repo, host: host.clone(), why: why.clone() }
                     }
@@ -86,7 +86,7 @@ impl Hub {
     }
 
     /// What the cache holds, all of it where the commit's list of files was noted.
-    fn from_cache(
+    fn cached_data_set(
         &self,
         repo: &RepoName,
         cache: &RepoCache,
@@ -170,7 +170,8 @@ fn picked<'n>(repo: &RepoName, names: impl Iterator<Item = &'n str>, pick: Pick<
     };
     let files: Vec<String> = names.iter().filter(|name| wanted(name)).map(|name| (*name).to_owned()).collect();
     if files.is_empty() {
-        return Err(lacks(format!("none of its files is of a format that is read; {}", held())));
+        let copy = format!("of many data sets the Hub keeps a copy in Parquet as {}@refs/convert/parquet", repo.id());
+        return Err(lacks(format!("none of its files is of a format that is read; {}; {copy}", held())));
     }
     Ok(files)
 }
@@ -276,6 +277,10 @@ mod tests {
             told(Pick::Matching(&patterns)),
             "org/poems cannot be used: no file of it fits \"train/*\"; it holds a.zip, b.png"
         );
-        assert!(told(Pick::Each(&|name| name.ends_with(".json"))).contains("none of its files is of a format"));
+        let told = told(Pick::Each(&|name| name.ends_with(".json")));
+        assert!(
+            told.contains("none of its files is of a format") && told.contains("org/poems@refs/convert/parquet"),
+            "{told}"
+        );
     }
 }

@@ -85,6 +85,17 @@ fn sources(card: &mut String, sources: &[Collected], ledger: &BuildLedger) {
         );
     }
     for source in sources {
+        if let Some(commit) = &source.commit {
+            let id = source.name.split('@').next().unwrap_or(&source.name);
+            line(
+                card,
+                &format!(
+                    "\n`{}` is a data set of the Hugging Face Hub, taken at the commit `{commit}`; `dataset = \"{id}@{commit}\"` takes the \
+                     same files again.",
+                    source.name
+                ),
+            );
+        }
         if let Some(about) = &source.about {
             line(card, &format!("\n`{}`: {}", source.name, about.trim()));
         }
