@@ -8,6 +8,8 @@
 //! A data set ([`Hub::data_set`]) is any of the files of its repository, picked by patterns; beside the names of its files comes the
 //! licence that its README states.
 //!
+//! How servers are asked at all, here and by those who collect pages, says [`http`].
+//!
 //! A file lies under the hash of its bytes (`blobs`), a commit is a folder of links to them (`snapshots`), and `refs` says which
 //! commit a branch was at last. A file that is fetched grows beside its place, is checked, and takes it by a rename; one that broke off
 //! goes on where it stopped. A branch is noted only when all its files are there.

@@ -110,10 +110,10 @@ impl Client {
             // 1, 2, 4, ... times the pause, but a tenth of a second at least.
             let back_off = (pause.max(Duration::from_millis(100)) * 2u32.saturating_pow(attempt)).min(patience);
             let mut wait = Some(back_off).filter(|_| attempt < self.manners.retries);
-            if let Ok(answer) = &answer
-                && let Some(asked) = retry_after(answer.headers())
-            {
-                wait = wait.map(|_| asked).filter(|asked| *asked <= patience);
+            let asked = answer.as_ref().ok().and_then(|answer| retry_after(answer.headers()));
+            let too_long = asked.filter(|asked| *asked > patience);
+            if asked.is_some() {
+                wait = wait.and(asked).filter(|_| too_long.is_none());
             }
             let is_passing = |answer: &Response<ureq::Body>| PASSING.contains(&answer.status().as_u16());
             let result = match (answer, wait) {
@@ -127,7 +127,14 @@ impl Client {
                     self.ready.insert(host(url), Instant::now() + wait.max(pause));
                     attempt += 1;
                 }
-                (result, _) => return result,
+                (result, _) => {
+                    return result.map_err(|mut failure| {
+                        if let Some(pause) = too_long {
+                            failure.why += &format!("; it wants to be left alone for {} seconds", pause.as_secs());
+                        }
+                        failure
+                    });
+                }
             }
         }
     }
