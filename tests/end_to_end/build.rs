@@ -241,6 +241,14 @@ fn a_data_set_of_the_hub_is_a_source_whose_commit_and_licence_are_noted() {
     };
     assert_eq!(outputs("four"), outputs("one"));
     assert!(poems.read("four", "card.md").contains("| mine |"), "what the recipe states counts");
+    // Of a test set that rows are only compared with, the commit is noted too.
+    let recipe = poems.recipe("dataset = \"org/poems\", files = [\"data/train-*\"]");
+    let text = std::fs::read_to_string(&recipe).expect("the recipe");
+    let against =
+        "[build.contamination]\nagainst = [{ dataset = \"org/poems@main\", files = [\"data/test-0.jsonl\"] }]\n";
+    let compared = poems.folder.write("compared.toml", &(text + against));
+    poems.build(&compared, "compared", &[]).succeeds();
+    assert!(poems.read("compared", "card.md").contains("`org/poems@main` is a data set of the Hugging Face Hub"));
     // Without patterns every file of rows.
     let all = poems.build(&poems.recipe("dataset = \"org/poems\""), "five", &[]).succeeds();
     assert!(all.stdout.starts_with("24 records read"), "{}", all.stdout);
