@@ -38,7 +38,13 @@ fn rows(file: &Path) -> Result<(), Failure> {
     let pipeline = Pipeline {
         name: "rows".into(),
         about: None,
-        sources: vec![Collected { source: Source::new(file), name: "rows".into(), licence: None, about: None }],
+        sources: vec![Collected {
+            source: Source::new(file),
+            name: "rows".into(),
+            commit: None,
+            licence: None,
+            about: None,
+        }],
         steps: vec![
             Box::new(ControlCharacters::default()),
             Box::new(Mojibake::default()),

@@ -56,6 +56,14 @@ pub enum CorpusError {
         /// The file.
         path: PathBuf,
     },
+    /// A server does not give what cannot be done without.
+    #[error("{url} {why}; what was said before is kept, and the same command goes on there")]
+    Server {
+        /// The address.
+        url: String,
+        /// What it answered, or why it did not.
+        why: String,
+    },
     /// A setting makes no sense.
     #[error("{setting}: {cause}")]
     Setting {

@@ -14,6 +14,7 @@ mod mapping;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod plain;
+mod published;
 mod shape;
 mod table;
 mod tally;
@@ -44,6 +45,8 @@ use crate::fault::{SourceFault, SourceFaultKind};
 pub struct Source {
     /// The file or folder.
     pub path: PathBuf,
+    /// Which files of the folder, by their paths in it; `None` for all.
+    pub only: Option<Vec<PathBuf>>,
     /// What the files are.
     pub format: FileFormat,
     /// The columns that become fields; empty to recognise the shape.
@@ -67,6 +70,7 @@ impl Source {
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Source {
             path: path.into(),
+            only: None,
             format: FileFormat::Auto,
             columns: Mapping::default(),
             within: Within::Anywhere,
@@ -85,11 +89,14 @@ impl Source {
         self
     }
 
-    /// The files of this source in reading order: itself, or all files under the folder but hidden ones.
+    /// The files of this source in reading order: itself, or the files under the folder that it names, or all but hidden ones.
     ///
     /// # Errors
     /// When the file or folder cannot be read.
     pub fn files(&self) -> Result<Vec<PathBuf>, CorpusError> {
+        if let Some(only) = &self.only {
+            return Ok(only.iter().map(|file| self.path.join(file)).collect());
+        }
         let mut files = Vec::new();
         collect_files(&self.path, &mut files).map_err(CorpusError::read(&self.path))?;
         Ok(files)

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 fn collected(path: PathBuf) -> Collected {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
-    Collected { source: Source::new(path), name, licence: Some("CC0".into()), about: None }
+    Collected { source: Source::new(path), name, commit: None, licence: Some("CC0".into()), about: None }
 }
 
 /// A pipeline that keeps all that can be read.

@@ -1,139 +1,35 @@
 //! A crawl of a server on loopback: pages in Big5, redirects, traps, robots.txt, errors, and a stop at any moment.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use luthier_corpus::clean::{MainText, Step, Verdict};
-use luthier_corpus::collect::{Web, WebLedger};
+use luthier_corpus::collect::{Manners, Web, WebLedger};
 use luthier_corpus::source::{Archives, Bounds, RecordKind};
 use luthier_corpus::{Document, Source};
+use luthier_fixtures::{ASKED_AGAIN, ASKED_ONCE, Asked, ENDLESS, PageServer, Reply, crawl_site};
 
-type Counts = Arc<Mutex<BTreeMap<String, usize>>>;
-
-/// What the server sends for a path, the how manieth request for it this is.
-type Answers = fn(path: &str, time: usize) -> Vec<u8>;
-
-struct Server {
-    address: String,
-    counts: Counts,
-}
-
-impl Server {
-    fn start(answers: Answers) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address").to_string();
-        let counts = Counts::default();
-        let counted = counts.clone();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let counted = counted.clone();
-                std::thread::spawn(move || serve(stream, &counted, answers));
-            }
-        });
-        Server { address, counts }
-    }
-
-    fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn counts(&self) -> BTreeMap<String, usize> {
-        self.counts.lock().expect("no thread panicked").clone()
-    }
-
-    fn web(&self) -> Web {
-        Web {
-            start: vec![self.url("/")],
+fn web_of(server: &PageServer) -> Web {
+    Web {
+        start: vec![server.url("/")],
+        page_bytes: 1 << 20,
+        manners: Manners {
             delay: Duration::from_millis(1),
             timeout: Duration::from_millis(1500),
-            patience: Duration::from_millis(300),
-            page_bytes: 1 << 20,
-            ..Web::default()
-        }
+            patience: Duration::from_millis(1200),
+            ..Manners::default()
+        },
+        ..Web::default()
     }
 }
 
-/// Answers one request; whatever goes wrong, the client will see it.
-fn serve(stream: TcpStream, counts: &Counts, answers: Answers) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut first = String::new();
-    reader.read_line(&mut first).ok()?;
-    let path = first.split(' ').nth(1)?.to_owned();
-    let mut line = String::new();
-    while reader.read_line(&mut line).ok()? > 2 {
-        line.clear();
-    }
-    let time = {
-        let mut counts = counts.lock().ok()?;
-        let count = counts.entry(path.clone()).or_insert(0);
-        *count += 1;
-        *count
-    };
-    let mut stream = stream;
-    if path == "/endless" {
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n").ok()?;
-        loop {
-            stream.write_all(&[b'x'; 4096]).ok()?;
-        }
-    }
-    if path == "/silent" {
-        std::thread::sleep(Duration::from_secs(5));
-        return None;
-    }
-    stream.write_all(&answers(&path, time)).ok()
-}
-
-fn answer(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let body = body.as_ref();
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
-    [head.as_bytes(), body].concat()
-}
-
-fn html(body: &str) -> Vec<u8> {
-    answer("200 OK", "Content-Type: text/html; charset=utf-8\r\n", format!("<html><body>{body}</body></html>"))
-}
-
-const POEM: &str = "<article><h1>春曉</h1><p>春眠不覺曉，處處聞啼鳥。夜來風雨聲，花落知多少。</p><p>這首詩寫的是春天早晨醒來時聽見的聲音，\
-    詩人由鳥聲想到夜裡的風雨，又由風雨想到落花，短短二十個字裡有一整夜的時間。</p></article>";
-
-fn site(path: &str, time: usize) -> Vec<u8> {
-    match path {
-        "/robots.txt" => {
-            answer("200 OK", "Content-Type: text/plain\r\n", "User-agent: *\nDisallow: /secret\nDisallow: /*print=\n")
-        }
-        "/" => html(
-            "<a href='/a'>a</a> <a href='/a#part'>a again</a> <a href='/big5'>b</a> <a href='/moved'>m</a> <a href='/loop1'>l</a>\
-             <a href='/outside'>o</a> <a href='/secret/x'>s</a> <a href='/a?print=1'>p</a> <a href='/trap/'>t</a> <a href='/flaky'>f</a>\
-             <a href='/busy'>b</a> <a href='/broken'>e</a> <a href='/missing'>m</a> <a href='/picture'>i</a> <a href='/endless'>n</a>\
-             <a href='/silent'>w</a> <a href='http://elsewhere.invalid/'>x</a> <a href='/text'>x</a> <a href='/no' rel='nofollow'>n</a>",
-        ),
-        "/a" => html("<a href='/'>home</a><a href='/deep1'>deep</a>"),
-        "/deep1" => html("<a href='/deep2'>deeper</a>"),
-        "/deep2" => html("<a href='/deep3'>deeper</a>"),
-        "/deep3" => html("<a href='/deep4'>deeper</a>"),
-        "/big5" => {
-            let page = format!("<html><head><title>春曉</title></head><body>{POEM}</body></html>");
-            answer("200 OK", "Content-Type: text/html; charset=big5\r\n", encoding_rs::BIG5.encode(&page).0)
-        }
-        "/moved" => answer("301 Moved Permanently", "Location: /here\r\n", ""),
-        "/here" => html("here"),
-        "/loop1" => answer("302 Found", "Location: /loop2\r\n", ""),
-        "/loop2" => answer("302 Found", "Location: /loop1\r\n", ""),
-        "/outside" => answer("302 Found", "Location: http://elsewhere.invalid/away\r\n", ""),
-        "/flaky" if time < 3 => answer("500 Internal Server Error", "", "try again"),
-        "/flaky" => html("worked at last"),
-        "/busy" if time < 2 => answer("429 Too Many Requests", "Retry-After: 1\r\n", ""),
-        "/busy" => html("not busy any more"),
-        "/broken" => answer("503 Service Unavailable", "", ""),
-        "/picture" => answer("200 OK", "Content-Type: image/png\r\n", [0x89, b'P', b'N', b'G']),
-        "/text" => answer("200 OK", "Content-Type: text/plain; charset=utf-8\r\n", "一段純文字。"),
-        trap if trap.starts_with("/trap/") => html("<a href='next/'>on and on</a>"),
-        _ => answer("404 Not Found", "Content-Type: text/html\r\n", "<a href='/from-an-error'>no</a>"),
-    }
+/// The same without a second try.
+fn hasty(server: &PageServer) -> Web {
+    let web = web_of(server);
+    Web { manners: Manners { retries: 0, ..web.manners }, ..web }
 }
 
 fn crawl(web: &Web, archive: &Path) -> WebLedger {
@@ -147,37 +43,15 @@ fn balances(ledger: &WebLedger) {
 
 #[test]
 fn the_allowed_pages_are_asked_for_once_and_nothing_else_is() {
-    let server = Server::start(site);
+    let server = PageServer::start(crawl_site);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let archive = folder.path().join("pages.warc.gz");
-    let ledger = crawl(&server.web(), &archive);
+    let ledger = crawl(&web_of(&server), &archive);
     balances(&ledger);
-    let mut expected: BTreeMap<String, usize> = [
-        "/robots.txt",
-        "/",
-        "/a",
-        "/big5",
-        "/moved",
-        "/here",
-        "/loop1",
-        "/loop2",
-        "/outside",
-        "/missing",
-        "/picture",
-        "/text",
-        "/deep1",
-        "/deep2",
-        "/trap/",
-        "/trap/next/",
-        "/trap/next/next/",
-    ]
-    .map(|path| (path.to_owned(), 1))
-    .into();
+    let mut expected: BTreeMap<String, usize> = ASKED_ONCE.map(|path| (path.to_owned(), 1)).into();
     // Retried: three times more at most.
-    expected.extend(
-        [("/flaky", 3), ("/busy", 2), ("/broken", 4), ("/endless", 1), ("/silent", 4)]
-            .map(|(path, count)| (path.to_owned(), count)),
-    );
+    expected.extend(ASKED_AGAIN.map(|(path, count)| (path.to_owned(), count)));
+    expected.insert(ENDLESS.to_owned(), 1);
     assert_eq!(server.counts(), expected, "{ledger:?}");
     assert_eq!((ledger.pages, ledger.other, ledger.redirects), (11, 2, 4), "{ledger:?}");
     assert_eq!((ledger.errors, ledger.failed, ledger.forbidden, ledger.too_deep), (2, 2, 2, 2), "{ledger:?}");
@@ -187,10 +61,10 @@ fn the_allowed_pages_are_asked_for_once_and_nothing_else_is() {
 
 #[test]
 fn the_archive_is_a_warc_whose_pages_become_documents() {
-    let server = Server::start(site);
+    let server = PageServer::start(crawl_site);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let archive = folder.path().join("pages.warc.gz");
-    crawl(&server.web(), &archive);
+    crawl(&web_of(&server), &archive);
     let kinds: Vec<RecordKind> = Archives::open(&archive, Bounds::default())
         .expect("it opens")
         .map(|record| record.expect("whole").kind)
@@ -216,16 +90,16 @@ fn the_archive_is_a_warc_whose_pages_become_documents() {
 
 #[test]
 fn a_crawl_that_is_stopped_anywhere_goes_on_and_asks_for_nothing_twice() {
-    let quiet: Answers = |path, time| match path {
-        "/" => html(
+    let quiet = |asked: &Asked| match asked.path.as_str() {
+        "/" => Reply::html(
             "<a href='/a'>a</a> <a href='/big5'>b</a> <a href='/moved'>m</a> <a href='/text'>x</a> <a href='/missing'>m</a>",
         ),
-        path => site(path, time),
+        _ => crawl_site(asked),
     };
-    let server = Server::start(quiet);
+    let server = PageServer::start(quiet);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let whole = folder.path().join("whole.warc.gz");
-    let web = server.web();
+    let web = web_of(&server);
     let ledger = crawl(&web, &whole);
     let all = server.counts();
     assert!(all.values().all(|count| *count == 1), "{all:?}");
@@ -242,7 +116,7 @@ fn a_crawl_that_is_stopped_anywhere_goes_on_and_asks_for_nothing_twice() {
         let path = folder.path().join("cut.warc.gz");
         std::fs::write(&path, &bytes[..cut]).expect("written");
         let kept = if cut == 0 { Vec::new() } else { urls(&path) };
-        server.counts.lock().expect("no thread panicked").clear();
+        server.forget();
         let resumed = crawl(&web, &path);
         balances(&resumed);
         assert_eq!((resumed.pages, resumed.found), (ledger.pages, ledger.found), "cut at {cut}");
@@ -256,22 +130,22 @@ fn a_crawl_that_is_stopped_anywhere_goes_on_and_asks_for_nothing_twice() {
 
 #[test]
 fn pages_depth_and_patterns_bound_a_crawl() {
-    let server = Server::start(site);
+    let server = PageServer::start(crawl_site);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let web = Web { pages: 2, ..server.web() };
+    let web = Web { pages: 2, ..web_of(&server) };
     let ledger = crawl(&web, &folder.path().join("two.warc.gz"));
     balances(&ledger);
     assert_eq!(server.counts().values().sum::<usize>(), 3, "two pages and robots.txt");
-    let web = Web { depth: 0, ..server.web() };
+    let web = Web { depth: 0, ..web_of(&server) };
     assert_eq!(crawl(&web, &folder.path().join("start.warc.gz")).pages, 1);
-    let web = Web { allow: vec!["/(a|deep[0-9])$".into()], deny: vec!["deep2".into()], ..server.web() };
+    let web = Web { allow: vec!["/(a|deep[0-9])$".into()], deny: vec!["deep2".into()], ..web_of(&server) };
     let ledger = crawl(&web, &folder.path().join("some.warc.gz"));
     assert_eq!((ledger.pages, ledger.found), (3, 3), "/, /a and /deep1: {ledger:?}");
     for (wrong, words) in [
-        (Web { start: vec!["ftp://x/".into()], ..server.web() }, "no address"),
-        (Web { start: Vec::new(), ..server.web() }, "where to begin"),
-        (Web { hosts: vec!["other.org".into()], ..server.web() }, "none of the hosts"),
-        (Web { allow: vec!["(".into()], ..server.web() }, "allow"),
+        (Web { start: vec!["ftp://x/".into()], ..web_of(&server) }, "no address"),
+        (Web { start: Vec::new(), ..web_of(&server) }, "where to begin"),
+        (Web { hosts: vec!["other.org".into()], ..web_of(&server) }, "none of the hosts"),
+        (Web { allow: vec!["(".into()], ..web_of(&server) }, "allow"),
     ] {
         let error = wrong.crawl(&folder.path().join("x"), &mut |_, _| ()).expect_err(words);
         assert!(error.to_string().contains(words), "{error}");
@@ -280,34 +154,147 @@ fn pages_depth_and_patterns_bound_a_crawl() {
 
 #[test]
 fn a_host_whose_robots_txt_fails_is_left_alone_and_one_without_is_not() {
-    let failing: Answers = |path, time| match path {
-        "/robots.txt" => answer("500 Internal Server Error", "", ""),
-        path => site(path, time),
+    let failing = |asked: &Asked| match asked.path.as_str() {
+        "/robots.txt" => Reply::new("500 Internal Server Error", "", ""),
+        _ => crawl_site(asked),
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server = Server::start(failing);
-    let web = Web { retries: 0, ..server.web() };
-    let ledger = crawl(&web, &folder.path().join("closed.warc.gz"));
+    let server = PageServer::start(failing);
+    let ledger = crawl(&hasty(&server), &folder.path().join("closed.warc.gz"));
     assert_eq!((ledger.forbidden, ledger.pages, server.counts().len()), (1, 0, 1), "{ledger:?}");
-    let missing: Answers = |path, _| match path {
-        "/robots.txt" => answer("404 Not Found", "", ""),
-        _ => html("alone"),
+    let missing = |asked: &Asked| match asked.path.as_str() {
+        "/robots.txt" => Reply::new("404 Not Found", "", ""),
+        _ => Reply::html("alone"),
     };
-    assert_eq!(crawl(&Server::start(missing).web(), &folder.path().join("open.warc.gz")).pages, 1);
+    assert_eq!(crawl(&web_of(&PageServer::start(missing)), &folder.path().join("open.warc.gz")).pages, 1);
 }
 
 #[test]
 fn the_pause_that_robots_txt_asks_for_is_kept() {
-    let slow: Answers = |path, time| match path {
-        "/robots.txt" => answer("200 OK", "Content-Type: text/plain\r\n", "User-agent: *\nCrawl-delay: 0.3\n"),
-        "/" => html("<a href='/here'>1</a><a href='/a'>2</a>"),
-        "/a" => html("2"),
-        path => site(path, time),
+    let slow = |asked: &Asked| match asked.path.as_str() {
+        "/robots.txt" => Reply::new("200 OK", "Content-Type: text/plain\r\n", "User-agent: *\nCrawl-delay: 0.3\n"),
+        "/" => Reply::html("<a href='/here'>1</a><a href='/a'>2</a>"),
+        "/a" => Reply::html("2"),
+        _ => crawl_site(asked),
     };
-    let server = Server::start(slow);
+    let server = PageServer::start(slow);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let begin = std::time::Instant::now();
-    let ledger = crawl(&server.web(), &folder.path().join("slow.warc.gz"));
+    let ledger = crawl(&web_of(&server), &folder.path().join("slow.warc.gz"));
     assert_eq!(ledger.pages, 3);
     assert!(begin.elapsed() >= Duration::from_millis(600), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn addresses_without_an_answer_are_asked_for_once_more_at_each_start_and_no_other_is() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let server = PageServer::start(move |asked| match asked.path.as_str() {
+        "/" => Reply::html(
+            "<a href='/page'>1</a><a href='/closed'>2</a><a href='/half'>3</a><a href='/busy'>4</a><a href='/missing'>5</a>\
+             <a href='/endless'>6</a><a href='/broken'>7</a>",
+        ),
+        "/page" => Reply::html("a page"),
+        "/closed" | "/half" | "/busy" if is_well.load(SeqCst) => Reply::html("<a href='/behind'>there again</a>"),
+        "/closed" => Reply::Bytes(Vec::new()),
+        "/half" => Reply::html("a page that does not end").without_last(20),
+        "/busy" => Reply::new("503 Service Unavailable", "", ""),
+        "/behind" => Reply::html("found later"),
+        "/robots.txt" => Reply::new("404 Not Found", "", ""),
+        _ => crawl_site(asked),
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("pages.warc.gz");
+    let web = hasty(&server);
+    let count = |ledger: &WebLedger| (ledger.pages, ledger.errors, ledger.failed, ledger.known, ledger.asked_again);
+    let asked = || server.counts().into_keys().collect::<Vec<String>>();
+
+    let first = crawl(&web, &archive);
+    balances(&first);
+    assert_eq!(count(&first), (2, 3, 3, 0, 0), "{first:?}");
+    let bytes = std::fs::read(&archive).expect("read");
+    server.forget();
+    let second = crawl(&web, &archive);
+    balances(&second);
+    // Neither the page, nor the one that is too long, nor what is missing for good.
+    assert_eq!(asked(), ["/broken", "/busy", "/closed", "/half"]);
+    assert_eq!((count(&second), second.requests), ((2, 3, 3, 4, 4), 4), "{second:?}");
+    assert_eq!(std::fs::read(&archive).expect("read"), bytes, "what is said already is not said again");
+
+    well.store(true, SeqCst);
+    server.forget();
+    let third = crawl(&web, &archive);
+    balances(&third);
+    assert_eq!(asked(), ["/behind", "/broken", "/busy", "/closed", "/half"]);
+    assert_eq!(count(&third), (6, 2, 1, 4, 4), "{third:?}");
+    assert_eq!(third.found, first.found + 1);
+    server.forget();
+    let fourth = crawl(&web, &archive);
+    assert_eq!((asked(), count(&fourth)), (vec!["/broken".to_owned()], (6, 2, 1, 8, 1)), "{fourth:?}");
+    let documents: Vec<_> =
+        Source::new(&archive).documents().expect("it opens").map(|page| page.expect("good")).collect();
+    assert_eq!(documents.len(), 6, "each page stands in the archive once");
+}
+
+#[test]
+fn a_host_that_could_not_say_what_it_wants_is_asked_again_at_the_next_start() {
+    let well = Arc::new(AtomicBool::new(false));
+    let is_well = Arc::clone(&well);
+    let server = PageServer::start(move |asked| match asked.path.as_str() {
+        "/robots.txt" if !is_well.load(SeqCst) => Reply::Bytes(Vec::new()),
+        "/robots.txt" => Reply::new("404 Not Found", "", ""),
+        _ => Reply::html("a page"),
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("pages.warc.gz");
+    let first = crawl(&hasty(&server), &archive);
+    assert_eq!((first.pages, first.forbidden), (0, 1), "{first:?}");
+    well.store(true, SeqCst);
+    let second = crawl(&hasty(&server), &archive);
+    assert_eq!((second.pages, second.forbidden, second.asked_again), (1, 0, 1), "{second:?}");
+}
+
+#[test]
+fn a_server_that_asks_for_a_longer_pause_than_patience_is_left_alone() {
+    let server = PageServer::start(|asked| match asked.path.as_str() {
+        "/robots.txt" => Reply::new("404 Not Found", "", ""),
+        _ => Reply::new("429 Too Many Requests", "Retry-After: 86400\r\n", ""),
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = crawl(&web_of(&server), &folder.path().join("pages.warc.gz"));
+    assert_eq!((ledger.errors, server.counts()["/"]), (1, 1), "{ledger:?}");
+}
+
+#[test]
+fn damage_inside_an_archive_costs_its_record_and_not_those_behind_it() {
+    let server = PageServer::start(|asked| match asked.path.as_str() {
+        "/" => Reply::html("<a href='/1'>1</a><a href='/2'>2</a><a href='/3'>3</a>"),
+        _ => Reply::html("a page"),
+    });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("pages.warc.gz");
+    crawl(&web_of(&server), &archive);
+    let records: Vec<_> = Archives::open(&archive, Bounds::default()).expect("it opens").flatten().collect();
+    let damaged = records.iter().find(|record| record.url() == Some(&server.url("/1"))).expect("it was asked for");
+    let mut bytes = std::fs::read(&archive).expect("read");
+    let (at, length) = (usize::try_from(damaged.offset).expect("small"), bytes.len());
+    bytes[at + 60] ^= 0xFF;
+    std::fs::write(&archive, &bytes).expect("written");
+    server.forget();
+    let ledger = crawl(&web_of(&server), &archive);
+    balances(&ledger);
+    assert_eq!(server.counts().into_keys().collect::<Vec<_>>(), ["/1"], "{ledger:?}");
+    assert!(std::fs::read(&archive).expect("read").len() > length, "nothing was cut off");
+}
+
+#[test]
+fn an_archive_is_collected_into_by_one_process_at_a_time() {
+    let server = PageServer::start(|_| Reply::html("a page"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("pages.warc.gz");
+    let mut other = None;
+    let web = web_of(&server);
+    web.crawl(&archive, &mut |_, _| other = Some(web.crawl(&archive, &mut |_, _| ()).map(drop))).expect("it goes on");
+    let error = other.expect("it was told of a page").expect_err("it is taken").to_string();
+    assert!(error.contains("another process is collecting into it"), "{error}");
 }

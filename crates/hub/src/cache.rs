@@ -1,14 +1,18 @@
-//! The cache of the Hub's own programs: `models--ORG--NAME` with `blobs`, `snapshots` and `refs`.
+//! The cache of the Hub's own programs: `models--ORG--NAME`, or `datasets--ORG--NAME`, with `blobs`, `snapshots` and `refs`.
+//!
+//! Beside them lies in `listings` what the Hub said of a data set's commit: which files it has. The cache alone cannot tell whether all
+//! are there.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::HubError;
+use crate::listing::Listing;
 use crate::name::{RepoName, is_commit};
 use crate::needs::{Want, has_vocabulary, shards};
 
-/// A model's part of the cache.
+/// The part of the cache that a model or a data set has.
 #[derive(Debug)]
 pub(crate) struct RepoCache {
     dir: PathBuf,
@@ -24,7 +28,7 @@ pub(crate) struct Cached {
 
 impl RepoCache {
     pub(crate) fn new(cache: &Path, repo: &RepoName) -> Self {
-        let name = format!("models--{}", repo.id().replace('/', "--"));
+        let name = format!("{}--{}", repo.kind().plural(), repo.id().replace('/', "--"));
         Self { locks: cache.join(".locks").join(&name), dir: cache.join(name) }
     }
 
@@ -50,6 +54,23 @@ impl RepoCache {
         self.dir.join("blobs").join(etag)
     }
 
+    /// What the Hub said of a commit, where that was noted.
+    pub(crate) fn listing(&self, commit: &str) -> Option<Listing> {
+        let json = fs::read(self.listing_file(commit)).ok()?;
+        Listing::parse("the cache", &json).ok().filter(|listing| listing.commit == commit)
+    }
+
+    /// Notes what the Hub says of a commit.
+    pub(crate) fn note_listing(&self, listing: &Listing) -> Result<(), HubError> {
+        let path = self.listing_file(&listing.commit);
+        luthier_files::write_atomically(&path, |file| file.write_all(listing.json().as_bytes()))
+            .map_err(HubError::write(&path))
+    }
+
+    fn listing_file(&self, commit: &str) -> PathBuf {
+        self.dir.join("listings").join(format!("{commit}.json"))
+    }
+
     /// Notes which commit a branch or tag is. Written at once, so that processes that note the same do not disturb one another; what a
     /// kill leaves of it is no commit and not followed.
     pub(crate) fn note(&self, repo: &RepoName, commit: &str) -> Result<(), HubError> {
@@ -68,12 +89,15 @@ impl RepoCache {
         if pointer.exists() {
             return Ok(());
         }
-        let linked = fs::create_dir_all(&folder).and_then(|()| {
+        let parent = pointer.parent().unwrap_or(&folder);
+        // Out of the folders inside the commit's, and out of its own and `snapshots`.
+        let up = "../".repeat(2 + file.matches('/').count());
+        let linked = fs::create_dir_all(parent).and_then(|()| {
             // A link whose blob somebody removed.
             if pointer.is_symlink() {
                 fs::remove_file(&pointer)?;
             }
-            point(&self.blob(etag), &Path::new("../../blobs").join(etag), &pointer)
+            point(&self.blob(etag), &Path::new(&up).join("blobs").join(etag), &pointer)
         });
         match linked {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists && pointer.exists() => Ok(()),
@@ -202,8 +226,11 @@ mod tests {
         let commit = "b".repeat(40);
         cache.link(&commit, "config.json", "abc").unwrap();
         cache.link(&commit, "config.json", "abc").unwrap();
+        cache.link(&commit, "data/deep/rows.jsonl", "abc").unwrap();
         fs::rename(&here, &there).unwrap();
-        let moved = RepoCache::new(&there, &repo).snapshot(&commit).join("config.json");
-        assert_eq!(fs::read_to_string(moved).unwrap(), "bytes");
+        let moved = RepoCache::new(&there, &repo).snapshot(&commit);
+        for file in ["config.json", "data/deep/rows.jsonl"] {
+            assert_eq!(fs::read_to_string(moved.join(file)).unwrap(), "bytes", "{file}");
+        }
     }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use ureq::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_RANGE, ETAG, LOCATION, RANGE};
 use ureq::http::{HeaderMap, StatusCode, Uri};
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::{Agent, Body, BodyReader};
 
 use crate::error::HubError;
+use crate::http;
 use crate::listing::Listing;
-use crate::name::RepoName;
+use crate::name::{RepoKind, RepoName};
 use crate::settings::{Settings, Token};
 
 /// A server that takes longer to answer, or to send the next bytes, is not there.
@@ -75,17 +75,11 @@ impl Client {
         {
             return Err(HubError::Token { endpoint: settings.endpoint.clone() });
         }
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("luthier/", env!("CARGO_PKG_VERSION")))
-            // Lengths and hashes are those of the files themselves.
-            .accept_encoding("identity")
+        let config = http::agent(http::USER_AGENT, settings.certificates.as_deref())?
             .timeout_resolve(Some(CONNECT_TIMEOUT))
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_recv_response(Some(TIMEOUT))
-            .timeout_per_read(Some(TIMEOUT))
-            .tls_config(tls(settings)?);
+            .timeout_per_read(Some(TIMEOUT));
         let config = if is_loopback(&own) { config.proxy(None) } else { config };
         let agent = config.build().into();
         Ok(Self { agent, endpoint: settings.endpoint.clone(), own, token: settings.token.clone() })
@@ -93,17 +87,34 @@ impl Client {
 
     /// The commit that a revision is now, and its files.
     pub(crate) fn listing(&self, repo: &RepoName) -> Result<Listing, HubError> {
-        let (id, revision) = (repo.id(), repo.revision().replace('/', "%2F"));
-        let url = format!("{}/api/models/{id}/revision/{revision}?blobs=true", self.endpoint);
+        let url = self.api(repo.kind(), repo);
         let mut response = self.send(Method::Get, &url, 0)?;
-        self.check(repo, &url, &response)?;
+        self.check(repo, &url, &response).map_err(|error| self.perhaps_of_other_kind(repo, error))?;
         let body = response.body_mut().with_config().limit(LARGEST_LISTING).read_to_vec();
         Listing::parse(&url, &body.map_err(|error| self.unreachable(&error))?)
     }
 
+    fn api(&self, kind: RepoKind, repo: &RepoName) -> String {
+        let (kind, id, revision) = (kind.plural(), repo.id(), repo.revision().replace('/', "%2F"));
+        format!("{}/api/{kind}/{id}/revision/{revision}?blobs=true", self.endpoint)
+    }
+
+    /// A name that is not found may be one of the other kind; then that is the mistake.
+    fn perhaps_of_other_kind(&self, repo: &RepoName, error: HubError) -> HubError {
+        let kind = repo.kind();
+        let is_other = || {
+            let answer = self.send(Method::Get, &self.api(kind.other(), repo), 0);
+            answer.is_ok_and(|answer| answer.status().is_success())
+        };
+        match error {
+            HubError::NotFound { repo, endpoint, .. } if is_other() => HubError::OtherKind { kind, repo, endpoint },
+            error => error,
+        }
+    }
+
     /// What a file of a commit is.
     pub(crate) fn remote(&self, repo: &RepoName, commit: &str, file: &str) -> Result<Remote, HubError> {
-        let url = format!("{}/{}/resolve/{commit}/{file}", self.endpoint, repo.id());
+        let url = format!("{}/{}{}/resolve/{commit}/{}", self.endpoint, repo.kind().prefix(), repo.id(), escaped(file));
         let response = self.send(Method::Head, &url, 0)?;
         if !response.status().is_redirection() {
             self.check(repo, &url, &response)?;
@@ -195,19 +206,20 @@ impl Client {
         }
         let headers = response.headers();
         let (code, message) = (text(headers, "x-error-code"), text(headers, "x-error-message").unwrap_or_default());
-        let (id, endpoint, token) = (repo.id().to_owned(), self.endpoint.clone(), self.token.is_some());
+        let (kind, id) = (repo.kind(), repo.id().to_owned());
+        let (endpoint, token) = (self.endpoint.clone(), self.token.is_some());
         let gated = status == StatusCode::FORBIDDEN && message.contains("gated");
         Err(match (code, status) {
-            (Some("GatedRepo"), _) => HubError::Gated { repo: id, endpoint, token },
-            _ if gated => HubError::Gated { repo: id, endpoint, token },
+            (Some("GatedRepo"), _) => HubError::Gated { kind, repo: id, endpoint, token },
+            _ if gated => HubError::Gated { kind, repo: id, endpoint, token },
             (Some("RevisionNotFound"), _) => {
-                HubError::NoRevision { repo: id, revision: repo.revision().to_owned(), endpoint }
+                HubError::NoRevision { kind, repo: id, revision: repo.revision().to_owned(), endpoint }
             }
             (_, StatusCode::UNAUTHORIZED) if token && message.contains("Invalid credentials") => {
                 HubError::Token { endpoint }
             }
             (Some("RepoNotFound"), _) | (None, StatusCode::UNAUTHORIZED | StatusCode::NOT_FOUND) => {
-                HubError::NotFound { repo: id, endpoint, token }
+                HubError::NotFound { kind, repo: id, endpoint, token }
             }
             (_, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT) => self.busy(status),
             (_, status) if status.is_server_error() => self.busy(status),
@@ -221,23 +233,6 @@ impl Client {
     fn busy(&self, status: StatusCode) -> HubError {
         HubError::Unreachable { host: self.host(), why: format!("it answered {status}") }
     }
-}
-
-/// The certificates to trust: the user's, or Mozilla's that are built in.
-fn tls(settings: &Settings) -> Result<TlsConfig, HubError> {
-    let Some(path) = &settings.certificates else { return Ok(TlsConfig::default()) };
-    let wrong = |why: String| HubError::Setting { name: "SSL_CERT_FILE", why: format!("{}, {why}", path.display()) };
-    let pem = std::fs::read(path).map_err(|error| wrong(format!("which cannot be read: {error}")))?;
-    let certificates: Vec<_> = parse_pem(&pem)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(wrong("which holds no certificate in PEM".to_owned()));
-    }
-    Ok(TlsConfig::builder().root_certs(RootCerts::from(certificates)).build())
 }
 
 fn host(uri: &Uri) -> String {
@@ -266,6 +261,17 @@ fn resolved(from: &Uri, location: &str) -> Option<Uri> {
         }
         _ => None,
     }
+}
+
+/// A file's name as part of an address.
+fn escaped(file: &str) -> String {
+    file.bytes().fold(String::with_capacity(file.len()), |mut text, byte| {
+        match byte {
+            byte if byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte) => text.push(char::from(byte)),
+            byte => text.push_str(&format!("%{byte:02X}")),
+        }
+        text
+    })
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
@@ -322,6 +328,12 @@ mod tests {
         for wrong in ["\"\"", "\"../x\"", "\"a/b\"", "\".\"", &format!("\"{}\"", "a".repeat(129))] {
             assert_eq!(etag(&headers("etag", wrong)), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn names_of_files_become_parts_of_addresses() {
+        assert_eq!(escaped("data/train-00000-of-00002.parquet"), "data/train-00000-of-00002.parquet");
+        assert_eq!(escaped("詩 #1?.jsonl"), "%E8%A9%A9%20%231%3F.jsonl");
     }
 
     #[test]

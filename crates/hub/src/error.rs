@@ -3,26 +3,39 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a model of the Hub cannot be had.
+use crate::name::RepoKind;
+
+/// Why a model or a data set of the Hub cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
-    /// The text can be no name of a model.
-    #[error("\"{name}\" is neither a folder nor the name of a model on the Hub: {why}")]
+    /// The text can be no name.
+    #[error("\"{name}\" is {} on the Hub: {why}", match kind {
+        RepoKind::Model => "neither a folder nor the name of a model",
+        RepoKind::DataSet => "no name of a data set",
+    })]
     Name {
+        /// What was to be named.
+        kind: RepoKind,
         /// As given.
         name: String,
         /// Which rule it breaks.
         why: String,
     },
-    /// No folder, and no such model that this account may see.
+    /// No such model or data set that this account may see, and no folder of that name.
     #[error(
-        "there is neither a folder {repo} nor a model of that name on {endpoint}{}",
+        "there is {} on {endpoint}{}",
+        match kind {
+            RepoKind::Model => format!("neither a folder {repo} nor a model of that name"),
+            RepoKind::DataSet => format!("no data set {repo}"),
+        },
         if *token { ", or the account of your token may not see it" } else {
             "; if it is private or gated, give a token of an account that may read it in HF_TOKEN"
         }
     )]
     NotFound {
+        /// What was asked for.
+        kind: RepoKind,
         /// `ORG/NAME`.
         repo: String,
         /// The Hub that was asked.
@@ -30,11 +43,27 @@ pub enum HubError {
         /// Whether a token was shown.
         token: bool,
     },
-    /// The model has no such branch, tag or commit.
+    /// The name is that of the other kind.
+    #[error("{repo} is a {} on {endpoint}, not a {}{}", kind.other().noun(), kind.noun(), match kind {
+        RepoKind::Model => "; a recipe takes data sets in collect.sources, as dataset = \"ORG/NAME\"",
+        RepoKind::DataSet => "; name the data set itself, whose address on the Hub begins with /datasets/",
+    })]
+    OtherKind {
+        /// What was asked for.
+        kind: RepoKind,
+        /// `ORG/NAME`.
+        repo: String,
+        /// The Hub that was asked.
+        endpoint: String,
+    },
+    /// It has no such branch, tag or commit.
     #[error(
-        "{repo} has no revision \"{revision}\"; the branches and tags it has are listed at {endpoint}/{repo}/tree/main"
+        "{repo} has no revision \"{revision}\"; the branches and tags it has are listed at {endpoint}/{}{repo}/tree/main",
+        kind.prefix()
     )]
     NoRevision {
+        /// What was asked for.
+        kind: RepoKind,
         /// `ORG/NAME`.
         repo: String,
         /// What was asked for.
@@ -42,14 +71,17 @@ pub enum HubError {
         /// The Hub that was asked.
         endpoint: String,
     },
-    /// The model's licence has to be accepted first.
+    /// Its licence has to be accepted first.
     #[error(
-        "{repo} is gated: {}, and accept its licence at {endpoint}/{repo} with that account",
+        "{repo} is gated: {}, and accept its licence at {endpoint}/{}{repo} with that account",
         if *token { "the account of your token may not read it yet; log in" } else {
             "it needs a token; make one at https://huggingface.co/settings/tokens, give it in HF_TOKEN"
-        }
+        },
+        kind.prefix()
     )]
     Gated {
+        /// What was asked for.
+        kind: RepoKind,
         /// `ORG/NAME`.
         repo: String,
         /// The Hub that was asked.
@@ -65,7 +97,7 @@ pub enum HubError {
         /// The Hub that was asked.
         endpoint: String,
     },
-    /// There is a model, but not what is needed of it.
+    /// It is there, but not what is needed of it.
     #[error("{repo} cannot be used: {why}")]
     Lacks {
         /// `ORG/NAME`.
@@ -75,11 +107,14 @@ pub enum HubError {
     },
     /// It is not in the cache, and the network is not to be used.
     #[error(
-        "there is no folder {repo}, and of the model {repo} the cache {} does not hold {missing}; \
-         the network is off (HF_HUB_OFFLINE or --offline)",
+        "{}of the {} {repo} the cache {} does not hold {missing}; the network is off (HF_HUB_OFFLINE or --offline)",
+        no_folder(*kind, repo),
+        kind.noun(),
         cache.display()
     )]
     NotCached {
+        /// What was asked for.
+        kind: RepoKind,
         /// The name, with its revision.
         repo: String,
         /// What is not there.
@@ -88,8 +123,10 @@ pub enum HubError {
         cache: PathBuf,
     },
     /// It is not in the cache, and nobody can be asked for it.
-    #[error("there is no folder {repo}, and {host} cannot be asked for a model of that name: {why}")]
+    #[error("{}{host} cannot be asked for a {} of the name {repo}: {why}", no_folder(*kind, repo), kind.noun())]
     NoNetwork {
+        /// What was asked for.
+        kind: RepoKind,
         /// The name, with its revision.
         repo: String,
         /// The host.
@@ -166,6 +203,14 @@ pub enum HubError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+/// Where a folder could stand in place of a name, its absence is said first.
+fn no_folder(kind: RepoKind, repo: &str) -> String {
+    match kind {
+        RepoKind::Model => format!("there is no folder {repo}, and "),
+        RepoKind::DataSet => String::new(),
+    }
 }
 
 impl HubError {

@@ -17,7 +17,7 @@ type Watch = Box<dyn Fn(&Progress<'_>) + Send + Sync>;
 
 /// The Hub and its cache.
 pub struct Hub {
-    settings: Settings,
+    pub(crate) settings: Settings,
     watch: Option<Watch>,
 }
 
@@ -34,7 +34,7 @@ pub struct Progress<'a> {
     pub total: u64,
 }
 
-/// A model's folder.
+/// The folder of a model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     /// The folder.
@@ -113,7 +113,7 @@ impl Hub {
             Ok(listing) => self.fill(&client, &cache, repo, &listing, want),
             Err(HubError::Unreachable { host, why }) => {
                 let Some(cached) = cached.filter(|cached| cached.missing(want).is_none()) else {
-                    return Err(HubError::NoNetwork { repo: repo.to_string(), host, why });
+                    return Err(HubError::NoNetwork { kind: repo.kind(), repo: repo.to_string(), host, why });
                 };
                 let commit = &cached.commit;
                 let notice = format!("{host} cannot be asked ({why}); {repo} is taken from the cache, commit {commit}");
@@ -131,7 +131,12 @@ impl Hub {
                 Some(missing) => missing,
             },
         };
-        Err(HubError::NotCached { repo: repo.to_string(), missing, cache: self.settings.cache.clone() })
+        Err(self.not_cached(repo, missing))
+    }
+
+    pub(crate) fn not_cached(&self, repo: &RepoName, missing: String) -> HubError {
+        let cache = self.settings.cache.clone();
+        HubError::NotCached { kind: repo.kind(), repo: repo.to_string(), missing, cache }
     }
 
     /// Fetches what a commit has of what is wanted, small files first: where the weights are, all else is.
@@ -167,7 +172,8 @@ impl Hub {
         Ok(found(repo, cached, weight_bytes(listing), None))
     }
 
-    fn fetch_files(
+    /// Fetches those of these files that are not there.
+    pub(crate) fn fetch_files(
         &self,
         client: &Client,
         cache: &RepoCache,

@@ -1,6 +1,6 @@
 //! What the Hub says of a revision: its commit and its files.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::HubError;
 use crate::name::is_commit;
@@ -12,21 +12,21 @@ pub(crate) struct Listing {
     files: Vec<(String, Option<u64>)>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Answer {
     sha: String,
     #[serde(default)]
     siblings: Vec<Sibling>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 struct Sibling {
     rfilename: String,
     size: Option<u64>,
 }
 
 impl Listing {
-    /// Reads the answer of `/api/models/ORG/NAME/revision/REVISION`. The commit will name a folder, so it is checked.
+    /// Reads the answer of `/api/models/ORG/NAME/revision/REVISION`, or of the same under `datasets`. The commit will name a folder, so it is checked.
     pub(crate) fn parse(url: &str, json: &[u8]) -> Result<Self, HubError> {
         let wrong = |answer: String| HubError::Answer { url: url.to_owned(), answer };
         let answer: Answer =
@@ -36,6 +36,13 @@ impl Listing {
         }
         let files = answer.siblings.into_iter().map(|file| (file.rfilename, file.size)).collect();
         Ok(Self { commit: answer.sha, files })
+    }
+
+    /// The same answer again, as short as it can be.
+    pub(crate) fn json(&self) -> String {
+        let file = |(name, size): &(String, Option<u64>)| Sibling { rfilename: name.clone(), size: *size };
+        let answer = Answer { sha: self.commit.clone(), siblings: self.files.iter().map(file).collect() };
+        serde_json::to_string(&answer).expect("names and numbers")
     }
 
     pub(crate) fn has(&self, file: &str) -> bool {
@@ -77,5 +84,6 @@ mod tests {
         assert_eq!((listing.has("a"), listing.has("c")), (true, false));
         assert_eq!((listing.size("a"), listing.size("b")), (Some(7), None));
         assert_eq!(listing.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert_eq!(Listing::parse("again", listing.json().as_bytes()).unwrap(), listing);
     }
 }

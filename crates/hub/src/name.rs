@@ -1,4 +1,4 @@
-//! `ORG/NAME@REVISION`: which texts are names of models on the Hub, and which are paths.
+//! `ORG/NAME@REVISION`: which texts are names of models and data sets on the Hub, and which are paths.
 
 use std::fmt;
 use std::path::Path;
@@ -32,20 +32,76 @@ const FILE_ENDS: [&str; 14] = [
     ".zip",
 ];
 
-/// The name of a model on the Hub, and the revision of it that is meant.
+/// What a repository of the Hub holds. Models and data sets have names of their own: one of each may be called alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepoKind {
+    /// A model, or an adapter.
+    Model,
+    /// A data set.
+    DataSet,
+}
+
+impl RepoKind {
+    /// In a sentence.
+    pub(crate) fn noun(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::DataSet => "data set",
+        }
+    }
+
+    /// In addresses of the API, and with a hyphen in the names of the cache.
+    pub(crate) fn plural(self) -> &'static str {
+        match self {
+            Self::Model => "models",
+            Self::DataSet => "datasets",
+        }
+    }
+
+    /// What stands before a name in the addresses of pages and files.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Self::Model => "",
+            Self::DataSet => "datasets/",
+        }
+    }
+
+    /// The other kind.
+    pub(crate) fn other(self) -> Self {
+        match self {
+            Self::Model => Self::DataSet,
+            Self::DataSet => Self::Model,
+        }
+    }
+}
+
+/// The name of a model or a data set on the Hub, and the revision of it that is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepoName {
+    kind: RepoKind,
     id: String,
     revision: Option<String>,
 }
 
 impl RepoName {
-    /// Reads `ORG/NAME` or `ORG/NAME@REVISION`, the revision a branch, a tag or a commit.
+    /// Reads the name of a model: `ORG/NAME` or `ORG/NAME@REVISION`, the revision a branch, a tag or a commit.
     ///
     /// # Errors
     /// [`HubError::Name`] for everything else.
     pub fn parse(text: &str) -> Result<Self, HubError> {
-        let wrong = |why: &str| HubError::Name { name: text.to_owned(), why: why.to_owned() };
+        Self::of_kind(RepoKind::Model, text)
+    }
+
+    /// Reads the name of a data set, which looks alike.
+    ///
+    /// # Errors
+    /// As [`Self::parse`].
+    pub fn data_set(text: &str) -> Result<Self, HubError> {
+        Self::of_kind(RepoKind::DataSet, text)
+    }
+
+    fn of_kind(kind: RepoKind, text: &str) -> Result<Self, HubError> {
+        let wrong = |why: &str| HubError::Name { kind, name: text.to_owned(), why: why.to_owned() };
         let (id, revision) = match text.split_once('@') {
             Some((id, revision)) => (id, Some(revision)),
             None => (text, None),
@@ -57,7 +113,7 @@ impl RepoName {
         if let Some(revision) = revision {
             check_revision(revision).map_err(wrong)?;
         }
-        Ok(Self { id: id.to_owned(), revision: revision.map(str::to_owned) })
+        Ok(Self { kind, id: id.to_owned(), revision: revision.map(str::to_owned) })
     }
 
     /// The name that `given` is, unless it is a path: `path`, where a folder of that name would lie, wins if it exists. None for what
@@ -76,6 +132,11 @@ impl RepoName {
         }
     }
 
+    /// Whether it is a model or a data set.
+    pub fn kind(&self) -> RepoKind {
+        self.kind
+    }
+
     /// `ORG/NAME`.
     pub fn id(&self) -> &str {
         &self.id
@@ -91,12 +152,12 @@ impl RepoName {
         is_commit(self.revision())
     }
 
-    /// The same model at this commit.
+    /// The same at this commit.
     ///
     /// # Errors
     /// [`HubError::Name`] where that can be no revision.
     pub fn at(&self, commit: &str) -> Result<Self, HubError> {
-        Self::parse(&format!("{}@{commit}", self.id))
+        Self::of_kind(self.kind, &format!("{}@{commit}", self.id))
     }
 }
 

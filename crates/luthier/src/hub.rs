@@ -10,7 +10,7 @@ use crate::progress::Bar;
 /// Whether the network may be used.
 #[derive(Debug, Clone, Copy, clap::Args)]
 pub(crate) struct HubArgs {
-    /// Takes models of the Hub from its cache and opens no connection, as HF_HUB_OFFLINE=1 does
+    /// Takes what is on the Hub from its cache and opens no connection, as HF_HUB_OFFLINE=1 does
     #[arg(long)]
     offline: bool,
 }

@@ -25,6 +25,8 @@ pub(super) fn card(pipeline: &Pipeline, ledger: &BuildLedger, measures: &Measure
     sides(&mut card, measures);
     line(&mut card, "\n## Sources\n");
     sources(&mut card, &pipeline.sources, ledger);
+    let against = pipeline.apart.iter().flat_map(|apart| &apart.against);
+    commits(&mut card, pipeline.sources.iter().chain(against));
     files(&mut card, &pipeline.sources)?;
     cleaning(&mut card, ledger);
     fates(&mut card, ledger);
@@ -87,6 +89,23 @@ fn sources(card: &mut String, sources: &[Collected], ledger: &BuildLedger) {
     for source in sources {
         if let Some(about) = &source.about {
             line(card, &format!("\n`{}`: {}", source.name, about.trim()));
+        }
+    }
+}
+
+/// The data sets of the Hub, those that training rows are only compared with among them.
+fn commits<'c>(card: &mut String, sources: impl Iterator<Item = &'c Collected>) {
+    for source in sources {
+        if let Some(commit) = &source.commit {
+            let id = source.name.split('@').next().unwrap_or(&source.name);
+            line(
+                card,
+                &format!(
+                    "\n`{}` is a data set of the Hugging Face Hub, taken at the commit `{commit}`; `dataset = \"{id}@{commit}\"` takes the \
+                     same files again.",
+                    source.name
+                ),
+            );
         }
     }
 }

@@ -70,8 +70,11 @@ impl Outcome {
 /// What came from one source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SourceCount {
-    /// Its path as the recipe writes it.
+    /// Its path or its name on the Hub as the recipe writes it.
     pub source: String,
+    /// The commit of a data set of the Hub.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
     /// Its records.
     #[serde(flatten)]
     pub tally: Tally,

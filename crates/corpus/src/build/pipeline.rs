@@ -39,8 +39,10 @@ use crate::source::Source;
 pub struct Collected {
     /// Where its documents come from.
     pub source: Source,
-    /// Its path as the recipe writes it: what rows and ledger call it, wherever the folder lies.
+    /// Its path or its name on the Hub as the recipe writes it: what rows and ledger call it, wherever the folder lies.
     pub name: String,
+    /// The commit of a data set of the Hub.
+    pub commit: Option<String>,
     /// Its licence as its publisher states it.
     pub licence: Option<String>,
     /// What it is and where it is from.
@@ -224,7 +226,11 @@ impl Run {
                 watch(Progress::Read(read, &collected.name));
             }
             let tally = batches.documents.tally().clone();
-            self.books.totals.sources.push(SourceCount { source: collected.name.clone(), tally });
+            self.books.totals.sources.push(SourceCount {
+                source: collected.name.clone(),
+                commit: collected.commit.clone(),
+                tally,
+            });
         }
         self.pipeline.sources = sources;
         self.books.totals.steps = cleaning.counts().to_vec();

@@ -1,20 +1,17 @@
-//! The archive of a crawl: a WARC (ISO 28500), a gzip member for each record, that is appended to and read again.
+//! What a crawl knows: the answers that lie in its archive.
 
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use serde_json::Value;
 use url::Url;
 
+use super::archive::Archive;
+use super::client::{Failure, PASSING};
 use super::links::{address, links};
 use crate::charset;
-use crate::document::Position;
 use crate::error::CorpusError;
-use crate::source::{Archives, Bounds, HttpResponse, RecordKind};
+use crate::source::{ArchiveRecord, Bounds, HttpResponse, RecordKind};
 
 /// What came of asking for an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,98 +30,83 @@ pub(super) enum Answer {
     Failed,
 }
 
-/// The archive, and the answers that lie in it.
+/// The archive, and the answers that lie in it; of several to an address the last.
 pub(super) struct Store {
-    path: PathBuf,
-    file: File,
-    answers: HashMap<String, Answer>,
+    archive: Archive,
+    answers: HashMap<String, Known>,
+}
+
+struct Known {
+    answer: Answer,
+    /// Whether it came in an earlier crawl, and might be another today.
+    stale: bool,
 }
 
 impl Store {
-    /// Opens an archive or begins one. What a killed crawl left half written at its end is cut off.
+    /// Opens the archive of a crawl or begins one.
     pub(super) fn open(path: &Path, software: &str, bounds: Bounds) -> Result<Self, CorpusError> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(CorpusError::write(folder))?;
-        }
-        let file = OpenOptions::new().create(true).append(true).open(path).map_err(CorpusError::write(path))?;
-        let mut store = Store { path: path.to_owned(), file, answers: HashMap::new() };
-        let mut whole = 0;
-        if std::fs::metadata(path).map_err(CorpusError::read(path))?.len() > 0 {
-            for record in Archives::open(path, bounds)? {
-                match record {
-                    Ok(record) => {
-                        whole += 1;
-                        let Some(url) = record.url().and_then(|url| address(None, url)) else { continue };
-                        let answer = match record.kind {
-                            RecordKind::Response => answer(&url, &record.block, bounds.record),
-                            RecordKind::Metadata => Answer::Failed,
-                            _ => continue,
-                        };
-                        store.answers.insert(url.into(), answer);
-                    }
-                    Err(fault) => {
-                        let Position::Offset(offset) = fault.position else { continue };
-                        store.file.set_len(offset).map_err(CorpusError::write(path))?;
-                        break;
-                    }
-                }
+        let about = format!("software: {software}\r\nformat: WARC File Format 1.1\r\nrobots: classic\r\n");
+        let mut answers = HashMap::new();
+        let archive = Archive::open(path, &about, bounds, &mut |record| {
+            if let Some((url, known)) = known(&record, bounds.record) {
+                answers.insert(url, known);
             }
-        }
-        if whole == 0 {
-            store.file.set_len(0).map_err(CorpusError::write(path))?;
-            let block = format!("software: {software}\r\nformat: WARC File Format 1.1\r\nrobots: classic\r\n");
-            store.append("warcinfo", None, "application/warc-fields", block.as_bytes())?;
-        }
-        Ok(store)
+        })?;
+        Ok(Store { archive, answers })
     }
 
-    /// What is in the archive of an address.
+    /// The answer that is there for an address, unless that was none at all, or one that may pass, and came in an earlier crawl.
     pub(super) fn get(&self, url: &Url) -> Option<&Answer> {
-        self.answers.get(url.as_str())
+        self.answers.get(url.as_str()).filter(|known| !known.stale).map(|known| &known.answer)
+    }
+
+    /// Whether an earlier crawl asked for an address in vain.
+    pub(super) fn was_in_vain(&self, url: &Url) -> bool {
+        self.answers.get(url.as_str()).is_some_and(|known| known.stale)
     }
 
     /// Appends an answer: the head and the body of a response of HTTP.
     pub(super) fn response(&mut self, url: &Url, block: &[u8], limit: u64) -> Result<Answer, CorpusError> {
-        self.append("response", Some(url), "application/http; msgtype=response", block)?;
         let answer = answer(url, block, limit);
-        self.answers.insert(url.to_string(), answer.clone());
+        if !self.is_old(url, &answer) {
+            self.archive.append("response", Some(url.as_str()), "application/http; msgtype=response", block)?;
+        }
+        self.answers.insert(url.to_string(), Known { answer: answer.clone(), stale: false });
         Ok(answer)
     }
 
     /// Appends why there is no answer.
-    pub(super) fn failure(&mut self, url: &Url, why: &str) -> Result<Answer, CorpusError> {
-        let block = serde_json::json!({ "failed": why }).to_string();
-        self.append("metadata", Some(url), "application/json", block.as_bytes())?;
-        self.answers.insert(url.to_string(), Answer::Failed);
+    pub(super) fn failure(&mut self, url: &Url, failure: &Failure) -> Result<Answer, CorpusError> {
+        if !self.is_old(url, &Answer::Failed) {
+            let block = serde_json::json!({ "failed": failure.why, "passing": failure.passing }).to_string();
+            self.archive.append("metadata", Some(url.as_str()), "application/json", block.as_bytes())?;
+        }
+        self.answers.insert(url.to_string(), Known { answer: Answer::Failed, stale: false });
         Ok(Answer::Failed)
     }
 
-    /// One record, in one write, so that a crawl that is killed leaves at most its last one unfinished.
-    fn append(&mut self, kind: &str, url: Option<&Url>, content: &str, block: &[u8]) -> Result<(), CorpusError> {
-        let date = date(SystemTime::now());
-        let digest = luthier_files::sha256(block);
-        let id = luthier_files::sha256(format!("{kind} {} {date} {digest}", url.map_or("", Url::as_str)).as_bytes());
-        let target = url.map_or(String::new(), |url| format!("WARC-Target-URI: {url}\r\n"));
-        let head = format!(
-            "WARC/1.1\r\nWARC-Type: {kind}\r\n{target}WARC-Date: {date}\r\nWARC-Record-ID: <urn:uuid:{}-{}-{}-{}-{}>\r\n\
-             WARC-Block-Digest: sha256:{digest}\r\nContent-Type: {content}\r\nContent-Length: {}\r\n\r\n",
-            &id[..8],
-            &id[8..12],
-            &id[12..16],
-            &id[16..20],
-            &id[20..32],
-            block.len()
-        );
-        let member = || -> io::Result<Vec<u8>> {
-            let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-            encoder.write_all(head.as_bytes())?;
-            encoder.write_all(block)?;
-            encoder.write_all(b"\r\n\r\n")?;
-            encoder.finish()
-        };
-        let written = member().and_then(|member| self.file.write_all(&member));
-        written.map_err(CorpusError::write(&self.path))
+    /// Whether the archive says so already: a server that stays away does not let it grow.
+    fn is_old(&self, url: &Url, answer: &Answer) -> bool {
+        let passing = matches!(answer, Answer::Failed | Answer::Status(_));
+        passing && self.answers.get(url.as_str()).is_some_and(|known| known.answer == *answer)
     }
+}
+
+fn known(record: &ArchiveRecord, limit: u64) -> Option<(String, Known)> {
+    let url = record.url().and_then(|url| address(None, url))?;
+    let known = match record.kind {
+        RecordKind::Response => {
+            let answer = answer(&url, &record.block, limit);
+            let stale = matches!(answer, Answer::Status(status) if PASSING.contains(&status));
+            Known { answer, stale }
+        }
+        RecordKind::Metadata => {
+            let said: Value = serde_json::from_slice(&record.block).unwrap_or_default();
+            Known { answer: Answer::Failed, stale: said["passing"] != false }
+        }
+        _ => return None,
+    };
+    Some((url.into(), known))
 }
 
 /// What the block of a response says.
@@ -140,34 +122,5 @@ fn answer(url: &Url, block: &[u8], limit: u64) -> Answer {
         }
         200..300 => Answer::Other,
         status => Answer::Status(status),
-    }
-}
-
-/// A moment as WARC writes it: `2024-05-31T01:16:46Z`. Days to a date by Hinnant's algorithm.
-fn date(moment: SystemTime) -> String {
-    let seconds = moment.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, rest) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3600, rest / 60 % 60, rest % 60)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[test]
-    fn dates_are_written_as_warc_wants_them() {
-        let at = |seconds| date(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");
-        assert_eq!(at(1_717_118_206), "2024-05-31T01:16:46Z");
     }
 }

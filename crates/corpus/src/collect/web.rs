@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde::Serialize;
+use ureq::http::Response;
 use url::Url;
 
-use super::fetch::{Client, Fetched};
+use super::client::{Client, Failure, Manners, body};
 use super::links::{Scope, address, host};
 use super::robots::Robots;
 use super::store::{Answer, Store};
@@ -29,18 +30,10 @@ pub struct Web {
     pub depth: u32,
     /// The most addresses that are asked for, robots.txt aside.
     pub pages: u64,
-    /// The pause between two requests to a host; robots.txt may ask for a longer one.
-    pub delay: Duration,
-    /// How long an answer may take, its body included.
-    pub timeout: Duration,
-    /// How often a request is sent again that failed or was put off.
-    pub retries: u32,
-    /// The longest wait before that, whatever the server asks.
-    pub patience: Duration,
     /// The most bytes of a page.
     pub page_bytes: u64,
-    /// How the crawler calls itself; robots.txt is read for its first word.
-    pub user_agent: String,
+    /// How it asks. robots.txt may ask for longer pauses, and is read for the first word of the crawler's name.
+    pub manners: Manners,
 }
 
 impl Default for Web {
@@ -52,12 +45,8 @@ impl Default for Web {
             deny: Vec::new(),
             depth: 3,
             pages: 1000,
-            delay: Duration::from_secs(1),
-            timeout: Duration::from_secs(30),
-            retries: 3,
-            patience: Duration::from_secs(60),
             page_bytes: 8 << 20,
-            user_agent: concat!("luthier/", env!("CARGO_PKG_VERSION")).to_owned(),
+            manners: Manners::default(),
         }
     }
 }
@@ -87,9 +76,15 @@ pub struct WebLedger {
     pub too_deep: u64,
     /// Answers that lay in the archive already.
     pub known: u64,
+    /// Addresses that an earlier crawl had asked for in vain, and that were asked for again.
+    pub asked_again: u64,
     /// Requests that were sent, robots.txt and repetitions included.
     pub requests: u64,
 }
+
+/// Media types whose bodies are read, and how servers are told of them.
+const READ: [&str; 3] = ["text/html", "application/xhtml+xml", "text/plain"];
+const ACCEPT: &str = "text/html,application/xhtml+xml,text/plain;q=0.8";
 
 /// The most redirects that a robots.txt may take.
 const ROBOTS_REDIRECTS: usize = 5;
@@ -134,8 +129,8 @@ impl Web {
         let mut crawl = Crawl {
             web: self,
             scope,
-            store: Store::open(archive, &self.user_agent, bounds)?,
-            client: Client::new(self),
+            store: Store::open(archive, &self.manners.user_agent, bounds)?,
+            client: Client::new(&self.manners, ACCEPT)?,
             robots: HashMap::new(),
             queue: VecDeque::new(),
             seen: HashSet::new(),
@@ -163,7 +158,7 @@ impl Crawl<'_> {
                 self.ledger.forbidden += 1;
                 continue;
             }
-            let delay = robots.delay.map(|delay| delay.max(self.web.delay));
+            let delay = robots.delay.map(|delay| delay.max(self.web.manners.delay));
             watch(asked, url.as_str());
             asked += 1;
             match self.answer(&url, delay)? {
@@ -214,9 +209,11 @@ impl Crawl<'_> {
             self.ledger.known += 1;
             return Ok(answer.clone());
         }
-        match self.client.fetch(url, delay) {
-            Fetched::Response(block) => self.store.response(url, &block, self.web.page_bytes),
-            Fetched::Failed(why) => self.store.failure(url, &why),
+        self.ledger.asked_again += u64::from(self.store.was_in_vain(url));
+        let (any, most) = (url.path() == "/robots.txt", self.web.page_bytes);
+        match self.client.ask(url, None, delay, |answer| block(answer, any, most)) {
+            Ok(block) => self.store.response(url, &block, most),
+            Err(failure) => self.store.failure(url, &failure),
         }
     }
 
@@ -226,7 +223,7 @@ impl Crawl<'_> {
         if let Some(robots) = self.robots.get(&origin) {
             return Ok(robots.clone());
         }
-        let agent = self.web.user_agent.split(['/', ' ']).next().unwrap_or_default().to_owned();
+        let agent = self.web.manners.user_agent.split(['/', ' ']).next().unwrap_or_default().to_owned();
         let mut at = address(Some(url), "/robots.txt");
         let mut robots = Robots::closed();
         for _ in 0..=ROBOTS_REDIRECTS {
@@ -247,4 +244,29 @@ impl Crawl<'_> {
         self.robots.insert(origin, robots.clone());
         Ok(robots)
     }
+}
+
+/// Head and body of an answer as an archive holds them; the body of a page, or with `any` whatever comes.
+fn block(answer: Response<ureq::Body>, any: bool, most: u64) -> Result<Vec<u8>, Failure> {
+    let (head, content) = answer.into_parts();
+    let media = head.headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let bytes = match head.status.is_success() && (any || READ.contains(&media.as_str())) {
+        true => body(content, most)?,
+        false => Vec::new(),
+    };
+    let reason = head.status.canonical_reason().unwrap_or_default();
+    let mut block = format!("HTTP/1.1 {} {reason}\r\n", head.status.as_u16()).into_bytes();
+    for (name, value) in &head.headers {
+        // The body is kept as it is once it is put together.
+        if !matches!(name.as_str(), "transfer-encoding" | "content-length") {
+            block.extend_from_slice(name.as_str().as_bytes());
+            block.extend_from_slice(b": ");
+            block.extend_from_slice(value.as_bytes());
+            block.extend_from_slice(b"\r\n");
+        }
+    }
+    block.extend_from_slice(format!("content-length: {}\r\n\r\n", bytes.len()).as_bytes());
+    block.extend_from_slice(&bytes);
+    Ok(block)
 }

@@ -13,6 +13,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
+use flate2::bufread::GzDecoder;
+
 pub use head::{Headers, RecordKind};
 pub use http::HttpResponse;
 pub(super) use pages::Pages;
@@ -39,6 +41,35 @@ pub struct ArchiveRecord {
 }
 
 impl ArchiveRecord {
+    /// The record that a gzip member holds: one WARC record, whole, and nothing behind it.
+    ///
+    /// # Errors
+    /// When the bytes are no such member, or inflate to more than `limit` bytes.
+    pub fn of_member(member: &[u8], limit: u64) -> Result<Self, SourceFaultKind> {
+        let (mut rest, mut inflated) = (member, Vec::new());
+        let read = GzDecoder::new(&mut rest).take(limit.saturating_add(1)).read_to_end(&mut inflated);
+        if inflated.len() as u64 > limit {
+            return Err(SourceFaultKind::TooLong { limit });
+        }
+        read.map_err(|error| SourceFaultKind::Record(format!("it is no whole gzip member: {error}")))?;
+        let wrong = |why: String| Err(SourceFaultKind::Record(why));
+        if !rest.is_empty() {
+            return wrong(format!("{} bytes follow the gzip member", rest.len()));
+        }
+        let mut block = inflated.as_slice();
+        let Some(Head { kind, headers, length, .. }) = head::of_bytes(&mut block) else {
+            return wrong("the gzip member holds no WARC record".to_owned());
+        };
+        let length = length.map_err(SourceFaultKind::Record)?;
+        let Some((block, end)) = usize::try_from(length).ok().and_then(|length| block.split_at_checked(length)) else {
+            return wrong(format!("its Content-Length is {length}, but only {} bytes follow", block.len()));
+        };
+        if !end.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return wrong(format!("it goes on behind its Content-Length {length}"));
+        }
+        Ok(ArchiveRecord { kind, headers, block: block.to_vec(), offset: 0 })
+    }
+
     /// The address it is about.
     #[must_use]
     pub fn url(&self) -> Option<&str> {

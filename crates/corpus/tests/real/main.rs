@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "shows what it found")]
 
 mod archives;
+mod common_crawl;
 mod duplicates;
 mod files;
 mod opencc;

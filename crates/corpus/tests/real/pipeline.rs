@@ -28,6 +28,7 @@ fn pipeline(file: &Path) -> Pipeline {
         sources: vec![Collected {
             source: Source::new(file),
             name: "tang.jsonl".into(),
+            commit: None,
             licence: Some("MIT".into()),
             about: None,
         }],

@@ -9,10 +9,12 @@ use luthier_corpus::build::{BuildLedger, Outcome, Progress};
 use luthier_train::recipe::BuildRecipe;
 
 use super::{Failure, print};
+use crate::hub::HubArgs;
 
 /// Builds a data set: collects documents, cleans them, drops duplicates, and writes them as rows
 ///
-/// Sources and steps stand in the sections [collect] and [build] of the recipe; no model is needed. The folder appears whole or not at
+/// Sources and steps stand in the sections [collect] and [build] of the recipe; no model is needed. A source may be a data set of the Hub,
+/// whose files are fetched into its ordinary cache. The folder appears whole or not at
 /// all, and the same recipe on the same sources gives the same bytes.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Example:\n  luthier build poems.toml --out corpora/poems\n\n\
@@ -33,6 +35,8 @@ pub(crate) struct Args {
     /// Prints the totals as JSON
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    hub: HubArgs,
 }
 
 /// How often a line about the progress is written.
@@ -40,7 +44,6 @@ const EVERY: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let recipe = BuildRecipe::read(&args.recipe).map_err(Failure::input)?;
-    let pipeline = recipe.pipeline().map_err(Failure::input)?;
     let old = args.out.exists();
     if old && !(args.overwrite && is_data_set(&args.out)) {
         let remedy = match (args.overwrite, is_data_set(&args.out)) {
@@ -50,6 +53,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         };
         return Err(Failure::input(format!("{}: {remedy}", args.out.display())));
     }
+    let (pipeline, notices) = recipe.pipeline(&args.hub.hub()).map_err(|error| match error.is_input() {
+        true => Failure::input(error),
+        false => Failure::run(error),
+    })?;
+    notices.iter().for_each(|notice| eprintln!("warning: {notice}"));
     let folder = if old { beside(&args.out) } else { args.out.clone() };
     if old && folder.exists() {
         std::fs::remove_dir_all(&folder).map_err(|error| Failure::run(format!("{}: {error}", folder.display())))?;

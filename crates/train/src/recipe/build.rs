@@ -1,14 +1,13 @@
 //! The part of a recipe that makes a data set: `[collect]` and `[build]`, read without a model or a training.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use luthier_corpus::build::{Apart, Build, Choice, Collected, Cut, Duplicates, Phrasing, Pipeline, Sides};
 use luthier_corpus::clean::Over;
-use luthier_corpus::collect::Web;
 use luthier_corpus::duplicates::NearOptions;
 use luthier_corpus::source::{TextBy, Within, XmlPaths};
 use luthier_corpus::{CorpusError, FileFormat, Mapping, Widths};
+use luthier_hub::{DataSet, Hub, HubError, Pick, RepoName};
 
 use super::error::RecipeError;
 use super::fill::absolute;
@@ -19,6 +18,7 @@ use super::{Recipe, steps};
 /// A recipe that says how to build a data set; every key checked.
 ///
 /// ```
+/// use luthier_hub::{Hub, Settings};
 /// use luthier_train::recipe::BuildRecipe;
 /// let text = r#"
 /// name = "titles"
@@ -29,7 +29,8 @@ use super::{Recipe, steps};
 /// phrasings = [{ instruction = "Give this poem a title.", input = "{{ paragraphs }}", output = "{{ title }}" }]
 /// "#;
 /// let recipe = BuildRecipe::parse(text, "titles.toml").unwrap();
-/// assert_eq!(recipe.pipeline().unwrap().phrasings.len(), 1);
+/// let (pipeline, notices) = recipe.pipeline(&Hub::new(Settings::from_env())).unwrap();
+/// assert_eq!((pipeline.phrasings.len(), notices.len()), (1, 0));
 ///
 /// let error = BuildRecipe::parse(&text.replace("split", "splt"), "titles.toml").unwrap_err();
 /// assert!(error.to_string().contains("build.splt at titles.toml:6:1 is not a key of a recipe; did you mean split?"));
@@ -38,37 +39,6 @@ use super::{Recipe, steps};
 pub struct BuildRecipe {
     recipe: Recipe,
     text: String,
-}
-
-/// Reads the part of a recipe that says what to crawl, `[collect.web]`; the other sections may be missing.
-///
-/// # Errors
-/// As [`BuildRecipe::read`].
-pub fn read_web(path: impl Into<PathBuf>) -> Result<Web, RecipeError> {
-    let path = path.into();
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| RecipeError::Unreadable { path: path.clone(), source })?;
-    let recipe = Recipe::parse_for(&text, path, Purpose::Crawl)?;
-    let written = &recipe.written;
-    let texts = |name: &str| written.texts(&format!("collect.web.{name}")).unwrap_or_default();
-    let count = |name: &str| written.count(&format!("collect.web.{name}")).expect("it has a default") as u64;
-    // A year is as good as any longer time.
-    let seconds = |name: &str| written.number(&format!("collect.web.{name}")).expect("it has a default").min(3.2e7);
-    let usual = Web::default();
-    Ok(Web {
-        start: texts("start"),
-        hosts: texts("hosts"),
-        allow: texts("allow"),
-        deny: texts("deny"),
-        depth: u32::try_from(count("depth")).unwrap_or(u32::MAX),
-        pages: count("pages"),
-        delay: Duration::from_secs_f64(seconds("delay")),
-        timeout: Duration::from_secs_f64(seconds("timeout")),
-        retries: u32::try_from(count("retries")).unwrap_or(u32::MAX),
-        page_bytes: count("page_bytes"),
-        user_agent: written.text("collect.web.user_agent").unwrap_or(usual.user_agent),
-        patience: usual.patience,
-    })
 }
 
 impl BuildRecipe {
@@ -101,12 +71,12 @@ impl BuildRecipe {
         self.recipe.written.text("name").expect("the name is required")
     }
 
-    /// All that makes the data set.
+    /// All that makes the data set; data sets of the Hub that it names are fetched. Gives what the reader should know of them as well.
     ///
     /// # Errors
     /// With the key's place, for what only shows when the parts are made: templates and selectors that do not parse, codes of no
-    /// language, tables that cannot be read.
-    pub fn pipeline(&self) -> Result<Pipeline, RecipeError> {
+    /// language, tables that cannot be read, data sets that cannot be had.
+    pub fn pipeline(&self, hub: &Hub) -> Result<(Pipeline, Vec<String>), RecipeError> {
         let written = &self.recipe.written;
         let here = self.recipe.file().parent().unwrap_or(Path::new(""));
         let folder = absolute(&written.text("folder").map_or(here.to_owned(), |folder| here.join(folder)));
@@ -131,12 +101,14 @@ impl BuildRecipe {
             };
             refuse(&key)(error)
         })?;
+        let steps = (0..written.length_of("build.clean")).map(step).collect::<Result<_, _>>()?;
+        let mut sources = Sources { recipe: &self.recipe, folder: &folder, hub, notices: Vec::new() };
         let test = if written.has("build.split") { written.number("build.split.test").unwrap_or(0.0) } else { 0.0 };
-        Ok(Pipeline {
+        let pipeline = Pipeline {
             name: self.name(),
             about: written.text("build.about"),
-            sources: self.collected("collect.sources", &folder)?,
-            steps: (0..written.length_of("build.clean")).map(step).collect::<Result<_, _>>()?,
+            sources: sources.collected("collect.sources")?,
+            steps,
             duplicates: Duplicates {
                 exact: written.flag("build.duplicates.exact"),
                 near: written
@@ -146,7 +118,7 @@ impl BuildRecipe {
             },
             sides: Sides::new(test, written.text("build.split.by"), seed).map_err(refuse("build.split.test"))?,
             apart: match written.has("build.contamination") {
-                true => Some(self.apart(&folder)?),
+                true => Some(Apart { against: sources.collected("build.contamination.against")?, ..apart(written) }),
                 false => None,
             },
             phrasings,
@@ -154,30 +126,61 @@ impl BuildRecipe {
             choice: choice(written, seed),
             seed,
             recipe: Some(self.text.clone()),
-        })
+        };
+        Ok((pipeline, sources.notices))
+    }
+}
+
+/// Sources of documents, as recipes name them.
+struct Sources<'r> {
+    recipe: &'r Recipe,
+    folder: &'r Path,
+    hub: &'r Hub,
+    notices: Vec<String>,
+}
+
+impl Sources<'_> {
+    fn collected(&mut self, list: &str) -> Result<Vec<Collected>, RecipeError> {
+        (0..self.recipe.written.length_of(list)).map(|i| self.one(&format!("{list}[{i}]"))).collect()
     }
 
-    fn apart(&self, folder: &Path) -> Result<Apart, RecipeError> {
-        let written = &self.recipe.written;
-        let width = |name: &str| written.count(&format!("build.contamination.{name}")).expect("it has a default");
-        Ok(Apart {
-            widths: Widths { han: width("han"), other: width("other") },
-            over: over(written, "build.contamination.over"),
-            against: self.collected("build.contamination.against", folder)?,
-        })
+    fn one(&mut self, at: &str) -> Result<Collected, RecipeError> {
+        let text = |name: &str| self.recipe.written.text(&format!("{at}.{name}"));
+        let (licence, about) = (text("licence"), text("about"));
+        if let Some(name) = text("dataset") {
+            let key = format!("{at}.dataset");
+            let found = self.data_set(&name, &format!("{at}.files")).map_err(|error| self.refuse(&key, &error))?;
+            self.notices.extend(found.notice);
+            let only = Some(found.files.into_iter().map(PathBuf::from).collect());
+            let source = luthier_corpus::Source { only, ..self.source(at, &found.dir)? };
+            let licence = licence.or(found.licence);
+            return Ok(Collected { source, name, commit: Some(found.origin.commit), licence, about });
+        }
+        let path = RecipePath::new(self.folder, text("path").expect("a source has a path or a data set"));
+        let source = self.source(at, path.full())?;
+        Ok(Collected { source, name: path.written().to_owned(), commit: None, licence, about })
     }
 
-    fn collected(&self, list: &str, folder: &Path) -> Result<Vec<Collected>, RecipeError> {
-        (0..self.recipe.written.length_of(list)).map(|i| self.source(&format!("{list}[{i}]"), folder)).collect()
+    fn data_set(&self, name: &str, files: &str) -> Result<DataSet, HubError> {
+        let patterns = self.recipe.written.texts(files);
+        let pick = patterns.as_deref().map_or(Pick::Each(&FileFormat::holds_rows), Pick::Matching);
+        self.hub.data_set(&RepoName::data_set(name)?, pick)
     }
 
-    fn source(&self, at: &str, folder: &Path) -> Result<Collected, RecipeError> {
+    fn refuse(&self, key: &str, error: &HubError) -> RecipeError {
+        match self.recipe.refuse(key, format!("cannot be had: {error}")) {
+            RecipeError::Wrong(problem) => RecipeError::Hub { problem, is_input: error.is_input() },
+            other => other,
+        }
+    }
+
+    /// How the files at a path are read.
+    fn source(&self, at: &str, path: &Path) -> Result<luthier_corpus::Source, RecipeError> {
         let written = &self.recipe.written;
         let key = |name: &str| format!("{at}.{name}");
         let refuse =
             |name: &str, error: CorpusError| self.recipe.refuse(&key(name), format!("cannot be used: {error}"));
-        let path = RecipePath::new(folder, written.text(&key("path")).expect("a source has a path"));
-        let mut source = luthier_corpus::Source::new(path.full());
+        let mut source = luthier_corpus::Source::new(path);
         if let Some(format) = written.text(&key("format")) {
             source.format = format.parse::<FileFormat>().map_err(|error| refuse("format", error))?;
         }
@@ -199,12 +202,16 @@ impl BuildRecipe {
         if let (Some(record), Some(fields)) = (written.text(&key("xml.record")), written.pairs(&key("xml.fields"))) {
             source.xml = Some(XmlPaths::new(&record, borrowed(&fields)).map_err(|error| refuse("xml", error))?);
         }
-        Ok(Collected {
-            source,
-            name: path.written().to_owned(),
-            licence: written.text(&key("licence")),
-            about: written.text(&key("about")),
-        })
+        Ok(source)
+    }
+}
+
+fn apart(written: &Written) -> Apart {
+    let width = |name: &str| written.count(&format!("build.contamination.{name}")).expect("it has a default");
+    Apart {
+        widths: Widths { han: width("han"), other: width("other") },
+        over: over(written, "build.contamination.over"),
+        against: Vec::new(),
     }
 }
 

@@ -18,6 +18,14 @@ pub enum RecipeError {
     /// The file was read and something in it is wrong.
     #[error(transparent)]
     Wrong(#[from] Problems),
+    /// A data set of the Hub that it names cannot be had.
+    #[error("{problem}")]
+    Hub {
+        /// The key and its place, and why.
+        problem: Problems,
+        /// Whether the user can mend it by writing something else.
+        is_input: bool,
+    },
 }
 
 impl RecipeError {
@@ -25,8 +33,13 @@ impl RecipeError {
     pub fn problems(&self) -> &[Problem] {
         match self {
             Self::Unreadable { .. } => &[],
-            Self::Wrong(problems) => &problems.list,
+            Self::Wrong(problems) | Self::Hub { problem: problems, .. } => &problems.list,
         }
+    }
+
+    /// Whether the user can mend it by giving something else; others are mishaps on the way.
+    pub fn is_input(&self) -> bool {
+        !matches!(self, Self::Hub { is_input: false, .. })
     }
 }
 

@@ -22,6 +22,7 @@
 
 mod build;
 mod choice;
+mod collect;
 mod error;
 mod fill;
 mod identity;
@@ -38,7 +39,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-pub use build::{BuildRecipe, read_web};
+pub use build::BuildRecipe;
+pub use collect::{read_common_crawl, read_web};
 pub use error::{Fault, Place, Problem, Problems, RecipeError};
 pub use keys::{Absent, KEYS, KeySpec, reference, spec};
 pub use kind::{Interval, Kind};

@@ -24,6 +24,8 @@ pub(super) fn check(written: &Written, problems: &mut Vec<Problem>) {
     checks.method();
     checks.sources("data.sources");
     checks.sources("tokenizer.train.sources");
+    checks.collected("collect.sources");
+    checks.collected("build.contamination.against");
     checks.steps();
     checks.balance();
 }
@@ -189,6 +191,31 @@ impl Together<'_> {
                 }
                 (true, false) => self.file_source(&source),
                 (false, true) => self.generated_source(&source),
+            }
+        }
+    }
+
+    /// Documents come from a path or from a data set, and only a data set has files of its own to choose.
+    fn collected(&mut self, list: &str) {
+        for i in 0..self.written.length_of(list) {
+            let source = format!("{list}[{i}]");
+            let key = |name: &str| format!("{source}.{name}");
+            let has = |name: &str| self.written.has(&key(name));
+            match (has("path"), has("dataset")) {
+                (true, true) => {
+                    let remedy = "a source is a path or a data set of the Hub; keep one";
+                    self.exclude(&key("path"), &key("dataset"), remedy);
+                }
+                (false, false) => {
+                    let needed = "write path = a file or folder, or dataset = \"ORG/NAME\", a data set of the Hub";
+                    self.missing(&key("path"), &source, needed);
+                }
+                (true, false) if has("files") => {
+                    let remedy =
+                        String::from("it chooses files of a data set of the Hub; a path may be a file or a folder");
+                    self.note(&key("files"), Fault::Conflict { other: key("path"), remedy });
+                }
+                _ => {}
             }
         }
     }

@@ -46,14 +46,18 @@ pub(super) enum Purpose {
     Build,
     /// To crawl the web.
     Crawl,
+    /// To collect from Common Crawl.
+    CommonCrawl,
 }
 
 impl Purpose {
     /// Whether a key must be written.
     fn needs(self, spec: &KeySpec) -> bool {
+        use Purpose::{Build, CommonCrawl, Crawl};
         match (self, spec.path) {
-            (Purpose::Build | Purpose::Crawl, "data" | "model") | (Purpose::Crawl, "collect.sources") => false,
-            (Purpose::Build, "collect" | "build") | (Purpose::Crawl, "collect" | "collect.web") => true,
+            (Build | Crawl | CommonCrawl, "data" | "model") | (Crawl | CommonCrawl, "collect.sources") => false,
+            (Build | Crawl | CommonCrawl, "collect") | (Build, "build") => true,
+            (Crawl, "collect.web") | (CommonCrawl, "collect.common-crawl") => true,
             _ => spec.default == Absent::Required,
         }
     }

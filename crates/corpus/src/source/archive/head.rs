@@ -130,6 +130,11 @@ pub(super) fn read(reader: &mut Stream) -> io::Result<Opening> {
     if !first.starts_with(b"WARC/") {
         return Ok(arc_head(&first));
     }
+    Ok(Opening::Record(warc_head(reader, converted)?))
+}
+
+/// The rest of a WARC record's head, behind its first line.
+fn warc_head(reader: &mut impl BufRead, converted: bool) -> io::Result<Head> {
     let mut headers = Headers::default();
     for _ in 0..MOST_LINES {
         let next = line(reader)?;
@@ -143,7 +148,13 @@ pub(super) fn read(reader: &mut Stream) -> io::Result<Opening> {
         Some(text) => text.parse().map_err(|_| format!("its Content-Length {text:?} is no number of bytes")),
     };
     let kind = RecordKind::of(headers.get("WARC-Type").unwrap_or_default());
-    Ok(Opening::Record(Head { kind, headers, length, converted }))
+    Ok(Head { kind, headers, length, converted })
+}
+
+/// Reads the head that these bytes begin with, if it is that of a WARC record, and leaves what is behind it.
+pub(super) fn of_bytes(bytes: &mut &[u8]) -> Option<Head> {
+    let is_warc = line(bytes).is_ok_and(|first| first.starts_with(b"WARC/"));
+    is_warc.then(|| warc_head(bytes, false).ok()).flatten()
 }
 
 /// `URL IP-address Archive-date Content-type Archive-length`; the address may hold spaces.

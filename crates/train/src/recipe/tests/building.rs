@@ -1,8 +1,13 @@
 //! Recipes that collect and build: every key, and what becomes of it.
 
-use luthier_corpus::build::Outcome;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use luthier_corpus::build::{Outcome, Pipeline};
 use luthier_corpus::clean::Over;
+use luthier_corpus::collect::{Captures, CommonCrawl, Manners, Web};
 use luthier_corpus::source::{TextBy, Within};
+use luthier_hub::{Hub, Settings};
 
 use super::*;
 
@@ -21,8 +26,28 @@ pages = 50
 delay = 0.5
 timeout = 10
 retries = 1
+patience = 5
 page_bytes = 100000
 user_agent = "tester/1"
+[collect.common-crawl]
+urls = ["*.gov.tw", "example.org/poems/*"]
+crawls = ["CC-MAIN-2024-22"]
+languages = ["zho"]
+mime = ["text/html"]
+status = 404
+from = "2024-05"
+to = "20240531"
+captures = "all"
+truncated = true
+limit = 10
+delay = 0.25
+timeout = 20
+retries = 2
+patience = 40
+record_bytes = 200000
+user_agent = "tester/2"
+index = "http://localhost:1/index"
+data = "http://localhost:2"
 [[collect.sources]]
 path = "rows.json"
 format = "json"
@@ -40,6 +65,9 @@ header = ["a", "b"]
 [[collect.sources]]
 path = "grants.xml"
 xml = { record = "grant", fields = { title = "title" } }
+[[collect.sources]]
+dataset = "org/poems"
+files = ["data/train-*.parquet"]
 [build]
 about = "all keys"
 duplicates = { exact = false, near = 0.1, over = ["body"] }
@@ -78,13 +106,16 @@ fn every_key_of_building_is_read() {
     {
         assert!(written.values.keys().any(|key| spec(key) == Some(declared)), "{} is never written", declared.path);
     }
-    let made =
-        BuildRecipe::parse(BUILDING, "/recipes/all.toml").unwrap().pipeline().unwrap_or_else(|error| panic!("{error}"));
+    let made = made(BUILDING, "/recipes/all.toml");
     let names: Vec<&str> = made.steps.iter().map(|step| step.name()).collect();
     let expected = "control-characters normalise mojibake main-text select language script s2twp length quality repetition clean-lines personal";
     assert_eq!(names.join(" "), expected);
     let paths: Vec<String> = made.sources.iter().map(|source| source.source.path.display().to_string()).collect();
-    assert_eq!(paths, ["/data/rows.json", "/data/prose.txt", "/data/table.tsv", "/data/grants.xml"]);
+    assert_eq!(paths[..4], ["/data/rows.json", "/data/prose.txt", "/data/table.tsv", "/data/grants.xml"]);
+    let poems = &made.sources[4];
+    assert_eq!(poems.source.only.as_deref(), Some(&[PathBuf::from("data/train-0.parquet")][..]));
+    let (name, licence, commit) = (poems.name.as_str(), poems.licence.as_deref(), poems.commit.as_deref());
+    assert_eq!((name, licence, commit), ("org/poems", Some("odc-by"), Some("a".repeat(40).as_str())));
     assert_eq!((made.sources[0].name.as_str(), made.sources[0].licence.as_deref()), ("rows.json", Some("CC BY")));
     assert_eq!(made.sources[0].source.within, Within::Member("data".into()));
     assert_eq!(
@@ -109,7 +140,7 @@ fn every_key_of_building_is_read() {
 #[test]
 fn a_recipe_that_says_little_builds_with_the_usual_settings() {
     let text = "name = \"few\"\ncollect = { sources = [{ path = \"rows.jsonl\" }] }\nbuild = {}\n";
-    let made = BuildRecipe::parse(text, "few.toml").unwrap().pipeline().unwrap();
+    let made = made(text, "few.toml");
     assert!(made.steps.is_empty() && made.choice.is_none() && made.apart.is_none() && !made.sides.holds_out());
     assert!(made.duplicates.exact && made.duplicates.near.is_none() && made.phrasings.is_empty());
     assert_eq!((made.seed, Outcome::ALL.len()), (42, 9));
@@ -120,14 +151,98 @@ fn what_to_crawl_is_read_without_the_rest() {
     let folder = std::env::temp_dir().join(format!("luthier-web-{}.toml", std::process::id()));
     std::fs::write(&folder, BUILDING).unwrap();
     let web = read_web(&folder).unwrap();
-    assert_eq!((web.depth, web.pages, web.retries, web.page_bytes), (2, 50, 1, 100_000));
-    assert_eq!((web.delay.as_millis(), web.timeout.as_secs(), web.user_agent.as_str()), (500, 10, "tester/1"));
+    assert_eq!((web.depth, web.pages, web.page_bytes), (2, 50, 100_000));
+    assert_eq!(web.manners, manners(500, 10, 1, 5, "tester/1"));
     assert_eq!(
         (web.hosts.len(), web.allow.as_slice(), web.deny.as_slice()),
         (2, &["/poems/".to_owned()][..], &["print=".to_owned()][..])
     );
-    std::fs::write(&folder, "name = \"x\"\n[collect]\n").unwrap();
+    let common_crawl = read_common_crawl(&folder).unwrap();
+    let expected = CommonCrawl {
+        crawls: vec!["CC-MAIN-2024-22".to_owned()],
+        urls: vec!["*.gov.tw".to_owned(), "example.org/poems/*".to_owned()],
+        languages: vec!["zho".to_owned()],
+        mime: vec!["text/html".to_owned()],
+        status: 404,
+        from: Some("202405".to_owned()),
+        to: Some("20240531".to_owned()),
+        captures: Captures::All,
+        truncated: true,
+        limit: Some(10),
+        record_bytes: 200_000,
+        manners: manners(250, 20, 2, 40, "tester/2"),
+        index: "http://localhost:1/index".to_owned(),
+        data: "http://localhost:2".to_owned(),
+    };
+    assert_eq!(common_crawl, expected);
+
+    std::fs::write(&folder, "name = \"x\"\n[collect]\ncommon-crawl = { urls = [\"a.tw\"] }\n").unwrap();
+    let usual = CommonCrawl { urls: vec!["a.tw".to_owned()], ..CommonCrawl::default() };
+    assert_eq!(read_common_crawl(&folder).unwrap(), usual, "the recipe's defaults are the library's");
     let error = read_web(&folder).unwrap_err().to_string();
-    std::fs::remove_file(&folder).unwrap();
     assert!(error.contains("collect.web") && error.contains("is missing"), "{error}");
+    std::fs::write(&folder, "name = \"x\"\n[collect]\nweb = { start = [\"http://a.tw/\"] }\n").unwrap();
+    let usual = Web { start: vec!["http://a.tw/".to_owned()], ..Web::default() };
+    assert_eq!(read_web(&folder).unwrap(), usual, "the recipe's defaults are the library's");
+    let error = read_common_crawl(&folder).unwrap_err().to_string();
+    std::fs::remove_file(&folder).unwrap();
+    assert!(error.contains("collect.common-crawl") && error.contains("is missing"), "{error}");
+}
+
+/// What a recipe makes with a Hub whose one data set lies in the cache.
+fn made(text: &str, path: &str) -> Pipeline {
+    let cache = tempfile::tempdir().unwrap();
+    let commit = "a".repeat(40);
+    let repo = cache.path().join("datasets--org--poems");
+    for (file, text) in [
+        ("refs/main", commit.as_str()),
+        (&format!("snapshots/{commit}/data/train-0.parquet"), "PAR1"),
+        (&format!("snapshots/{commit}/data/test-0.parquet"), "PAR1"),
+        (&format!("snapshots/{commit}/README.md"), "---\nlicense: odc-by\n---\n"),
+    ] {
+        std::fs::create_dir_all(repo.join(file).parent().unwrap()).unwrap();
+        std::fs::write(repo.join(file), text).unwrap();
+    }
+    let cache = cache.path().to_owned();
+    let hub = Hub::new(Settings { cache, offline: true, ..Settings::from_variables(|_| None) });
+    BuildRecipe::parse(text, path).unwrap().pipeline(&hub).unwrap_or_else(|error| panic!("{error}")).0
+}
+
+#[test]
+fn a_source_is_a_path_or_a_data_set() {
+    let recipe = |source: &str| format!("name = \"x\"\nbuild = {{}}\n[collect]\nsources = [{{ {source} }}]\n");
+    for (source, words) in [
+        (
+            "about = \"x\"",
+            "collect.sources[0].path at x.toml:4:12 is missing; write path = a file or folder, or dataset",
+        ),
+        (
+            "path = \"a\", dataset = \"b/c\"",
+            "collect.sources[0].dataset at x.toml:4:26 cannot stand beside collect.sources[0].path",
+        ),
+        (
+            "path = \"a\", files = [\"b\"]",
+            "collect.sources[0].files at x.toml:4:26 cannot stand beside collect.sources[0].path",
+        ),
+        ("data_set = \"b/c\"", "did you mean dataset?"),
+    ] {
+        let error = BuildRecipe::parse(&recipe(source), "x.toml").unwrap_err().to_string();
+        assert!(error.contains(words), "{source}: {error}");
+    }
+    let hub = Hub::new(Settings { offline: true, ..Settings::from_variables(|_| None) });
+    let refused =
+        BuildRecipe::parse(&recipe("dataset = \"poems\""), "x.toml").unwrap().pipeline(&hub).map(drop).unwrap_err();
+    let words =
+        "collect.sources[0].dataset at x.toml:4:14 cannot be had: \"poems\" is no name of a data set on the Hub";
+    assert!(refused.is_input() && refused.to_string().contains(words), "{refused}");
+}
+
+fn manners(delay_ms: u64, timeout: u64, retries: u32, patience: u64, user_agent: &str) -> Manners {
+    Manners {
+        delay: Duration::from_millis(delay_ms),
+        timeout: Duration::from_secs(timeout),
+        retries,
+        patience: Duration::from_secs(patience),
+        user_agent: user_agent.to_owned(),
+    }
 }
