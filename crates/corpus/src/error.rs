@@ -56,6 +56,12 @@ pub enum CorpusError {
         /// The file.
         path: PathBuf,
     },
+    /// A source in which there is nothing.
+    #[error("{} holds no records: {}", path.display(), if path.is_dir() { "its files are empty, or there are none" } else { "it is empty" })]
+    NoRecords {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A setting makes no sense.
     #[error("{setting}: {cause}")]
     Setting {

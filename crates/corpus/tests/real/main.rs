@@ -7,3 +7,4 @@ mod duplicates;
 mod files;
 mod opencc;
 mod pipeline;
+mod statistics;
