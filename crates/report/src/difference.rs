@@ -10,15 +10,16 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// A stretch of a text.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Span {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Span {
     /// Whether the other text lacks it.
     pub differs: bool,
+    /// What it says.
     pub text: String,
 }
 
 /// Both texts as spans: (reference with what the output lacks marked, output with what the reference lacks marked).
-pub(crate) fn spans(reference: &str, output: &str) -> (Vec<Span>, Vec<Span>) {
+pub fn spans(reference: &str, output: &str) -> (Vec<Span>, Vec<Span>) {
     let old: Vec<&str> = reference.graphemes(true).collect();
     let new: Vec<&str> = output.graphemes(true).collect();
     let ops = capture_diff_slices(Algorithm::Myers, &old, &new);
