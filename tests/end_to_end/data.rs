@@ -33,7 +33,9 @@ fn rows_are_told_by_what_became_of_them_and_changes_by_their_characters() {
     };
     assert_eq!((text("before").as_str(), text("after").as_str()), ("a red umbrella", "a scarlet umbrella"));
     let screen = luthier(&["data", "diff", &old, &new]).succeeds().stdout;
-    for part in ["- old.jsonl:2", "+ new.jsonl:3", "old.jsonl:1 -> new.jsonl:2", "{+", "only in A"] {
+    for part in
+        ["- old.jsonl:2", "+ new.jsonl:3", "old.jsonl:1 -> new.jsonl:2", "+ a {+scarlet+} umbrella", "only in A"]
+    {
         assert!(screen.contains(part), "{part:?} is not in:\n{screen}");
     }
 }

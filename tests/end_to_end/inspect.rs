@@ -266,7 +266,7 @@ fn a_folder_a_table_and_a_compressed_file_are_data_as_well() {
     assert_eq!((&facts["repeats"]["exact"], &facts["repeats"]["near"]["rows"]), (&json!(1), &json!(0)));
     assert_eq!(facts["repeats"]["prompts_with_several_outputs"], 1);
     let pair = &facts["repeats"]["first"][0];
-    assert!(pair["row"]["place"].as_str().unwrap().ends_with("a.csv, row 2"), "{pair}");
+    assert!(pair["row"]["place"].as_str().unwrap().ends_with("a.csv:3"), "{pair}");
     assert_eq!(facts["files"][1]["file"], "b.txt");
     let screen = luthier(&["inspect", &folder.path("set")]).succeeds().stdout;
     assert!(screen.contains("2 different ones") || screen.contains("1 different ones"), "{screen}");
@@ -296,6 +296,6 @@ fn data_that_cannot_be_read_is_refused_in_one_line() {
     let rows = folder.write("rows.jsonl", ROWS);
     luthier(&["inspect", &rows, "--near", "0.9"]).refuses(&["--near: 0.9 is no share from 0 to 0.3"]);
     luthier(&["inspect", &rows, "--max-length", "9"]).refuses(&["--model"]);
-    luthier(&["inspect", &rows, "--model", "no/such/folder"]).refuses(&["no/such/folder"]);
+    luthier(&["inspect", &rows, "--model", "no/such/folder"]).refuses(&["--model: there is no no/such/folder"]);
     luthier(&["inspect", QWEN, "--near", "0.1"]).refuses(&["--near is for data"]);
 }

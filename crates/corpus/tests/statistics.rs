@@ -85,11 +85,15 @@ fn a_folder_is_told_by_file_and_a_file_that_cannot_be_opened_is_a_fault() {
     folder.write("a.jsonl", "{\"text\": \"春眠不覺曉\"}\n");
     folder.write("b/table.csv", "text\n處處聞啼鳥\n夜來風雨聲\n");
     folder.write("LICENCE", "whatever");
+    folder.write("README.md", "what it is");
+    folder.write("picture.png", "\u{1}");
     let found = statistics(folder.0.path(), &Options { faults: 5, ..Options::default() });
     let files: Vec<(&str, u64, u64)> = (found.files.iter())
         .map(|file| (file.file.name.as_str(), file.tally.documents(), file.tally.faults()))
         .collect();
-    assert_eq!(files, [("LICENCE", 0, 1), ("a.jsonl", 1, 0), ("b/table.csv", 2, 0)]);
+    assert_eq!(files, [("a.jsonl", 1, 0), ("b/table.csv", 2, 0), ("picture.png", 0, 1)]);
+    assert_eq!(open(folder.0.path()).beside, ["LICENCE", "README.md"], "what tells of the data is no data");
+    assert_eq!(open(&folder.0.path().join("README.md")).files.len(), 1, "unless it is asked for by itself");
     assert_eq!((found.tally.records, found.faults.len()), (4, 1));
     assert_eq!(found.texts.characters.count(), 3);
     assert_eq!(found.repeats.rows, 0);

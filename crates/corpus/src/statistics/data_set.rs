@@ -20,6 +20,8 @@ pub struct DataSet {
     pub files: Vec<DataFile>,
     /// What `luthier build` says of it, where it made it.
     pub built: Option<Built>,
+    /// Files of the folder that tell of the data and hold none, such as a read-me and a licence.
+    pub beside: Vec<String>,
     format: FileFormat,
 }
 
@@ -57,15 +59,21 @@ impl DataSet {
     /// When there is nothing, or it cannot be read; when a ledger is broken.
     pub fn open(path: &Path, format: FileFormat) -> Result<Self, CorpusError> {
         let built = if is_built(path) { Some(Built::read(path)?) } else { None };
+        let mut beside = Vec::new();
         let files = if built.is_some() {
             let sides = [("train.jsonl", Side::Train), ("test.jsonl", Side::Test)];
             let there = sides.into_iter().filter(|(name, _)| path.join(name).is_file());
             there.map(|(name, side)| DataFile::at(path.join(name), path, Some(side))).collect::<Result<_, _>>()?
         } else {
             let files = Source::new(path).files()?;
-            files.into_iter().map(|file| DataFile::at(file, path, None)).collect::<Result<Vec<_>, _>>()?
+            let files = files.into_iter().map(|file| DataFile::at(file, path, None)).collect::<Result<Vec<_>, _>>()?;
+            // A file that is asked for by itself is looked at whatever its name.
+            let (about, rows): (Vec<_>, Vec<_>) =
+                files.into_iter().partition(|file| file.path != path && tells_of_data(&file.path));
+            beside.extend(about.into_iter().map(|file| file.name));
+            rows
         };
-        Ok(DataSet { path: path.to_owned(), files, built, format })
+        Ok(DataSet { path: path.to_owned(), files, built, beside, format })
     }
 
     /// Whether there is anything at `path` that a name or a ledger shows to be data: a file, a data set that was built, or a folder with
@@ -81,6 +89,14 @@ impl DataSet {
     pub(super) fn source(&self, file: &DataFile) -> Source {
         Source { format: self.format, trainable: true, ..Source::new(&file.path) }
     }
+}
+
+/// Whether a file's name is one of those under which data sets are described.
+fn tells_of_data(file: &Path) -> bool {
+    let part = |part: Option<&std::ffi::OsStr>| part.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let (stem, extension) = (part(file.file_stem()), part(file.extension()));
+    let describes = ["readme", "license", "licence", "copying", "notice", "source", "card", "changelog", "citation"];
+    describes.contains(&stem.as_str()) && ["", "md", "txt", "rst", "cff"].contains(&extension.as_str())
 }
 
 fn is_built(path: &Path) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::data_set::DataSet;
+use super::measure::as_text;
 use crate::document::Document;
 use crate::error::CorpusError;
 use crate::random::key;
@@ -56,8 +57,9 @@ impl DataSet {
         for file in &self.files {
             // A file that could not be opened before gave no rows.
             let Ok(documents) = self.source(file).documents() else { continue };
-            for document in documents.filter_map(Result::ok) {
+            for mut document in documents.filter_map(Result::ok) {
                 if numbers.contains(&number) {
+                    as_text(&mut document);
                     found.insert(number, document);
                 }
                 if number == *last {

@@ -139,11 +139,14 @@ fn first_of(slot: usize) -> u64 {
     (STEPS + step) << (octave - u64::from(STEPS.ilog2()))
 }
 
-/// The next of 1, 2, 5, 10, 20, 50, ...
+/// The next of 1, 2, 5, 10, 20, 25, 50, 100, 200, 250, ...
 fn round_width(least: u64) -> u64 {
+    if let Some(width) = [1, 2, 5].into_iter().find(|width| *width >= least) {
+        return width;
+    }
     let mut power = 1;
     loop {
-        if let Some(width) = [1, 2, 5].into_iter().map(|factor| factor * power).find(|width| *width >= least) {
+        if let Some(width) = [10, 20, 25, 50].into_iter().map(|factor| factor * power).find(|width| *width >= least) {
             return width;
         }
         power *= 10;

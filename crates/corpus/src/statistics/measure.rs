@@ -91,10 +91,7 @@ impl Measured {
     /// Measures a document; of a page, its main text takes the place of its HTML.
     pub(super) fn of(document: &mut Document, rendering: Option<&Rendering<'_>>) -> Self {
         let html = document.fields.get("html").map(characters);
-        if html.is_some() {
-            // A page without a main text is one that says nothing.
-            let _ = MainText::default().apply(document);
-        }
+        as_text(document);
         let said = Said::of(document);
         let (prompt, output) = (said.prompt(), said.output());
         let [prompt_key, output_key] = [&prompt, output].map(Exact::key);
@@ -126,6 +123,14 @@ impl Measured {
             script: ScriptOf::of(script_share(&joined)),
             tokens,
         }
+    }
+}
+
+/// Puts a page's main text in the place of its HTML.
+pub(super) fn as_text(document: &mut Document) {
+    if document.fields.get("html").is_some() {
+        // A page without a main text is one that says nothing.
+        let _ = MainText::default().apply(document);
     }
 }
 

@@ -19,7 +19,8 @@ pub(super) enum Said<'d> {
     Columns(Cow<'d, str>),
 }
 
-/// The conversation that a row stands for, as training would render it; `None` for running text and for columns of no known shape.
+/// The conversation that a row stands for, as training would render it; `None` for running text, for columns of no known shape, and for a
+/// question without an answer.
 #[must_use]
 pub fn messages_of(document: &Document) -> Option<Vec<Message>> {
     if let Some(messages) = document.fields.get("messages") {
@@ -29,7 +30,7 @@ pub fn messages_of(document: &Document) -> Option<Vec<Message>> {
     }
     let (instruction, input, output) =
         (document.text("instruction"), document.text("input"), document.fields.get("output")?);
-    if instruction.trim().is_empty() && input.trim().is_empty() {
+    if instruction.trim().is_empty() && input.trim().is_empty() || output.trim().is_empty() {
         return None;
     }
     let mut messages = Vec::with_capacity(3);
@@ -110,8 +111,10 @@ mod tests {
         assert_eq!(Said::of(&text), Said::Text("春眠不覺曉"));
         let columns = document(Shape::Columns, &[("id", "7"), ("title", "春曉"), ("text", "春眠不覺曉")]);
         assert_eq!(Said::of(&columns).output(), "春曉\n春眠不覺曉");
-        let unanswered = document(Shape::BelleEvaluation, &[("instruction", "問")]);
-        assert_eq!(messages_of(&unanswered), None);
-        assert_eq!(Said::of(&unanswered).output(), "問");
+        for output in [&[][..], &[("output", "")], &[("output", " ")]] {
+            let unanswered = document(Shape::BelleEvaluation, &[&[("instruction", "問")], output].concat());
+            assert_eq!(messages_of(&unanswered), None);
+            assert_eq!(Said::of(&unanswered).output().trim(), "問");
+        }
     }
 }

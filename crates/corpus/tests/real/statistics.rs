@@ -50,8 +50,9 @@ fn alpaca_is_counted_as_sorted_lists_count_it() {
     assert_eq!(found.repeats.rows, repeated);
     let prompts = pairs.chunk_by(|a, b| a.0 == b.0).filter(|group| group.iter().any(|one| one.1 != group[0].1));
     assert_eq!(found.conflicts.prompts, prompts.count() as u64);
-    let most = found.instructions.most(1).remove(0);
-    assert_eq!(most.count, good.iter().filter(|row| text(row, "instruction").trim() == most.text).count() as u64);
+    let most = found.often_output.most(1).remove(0);
+    assert_eq!(most.count, good.iter().filter(|row| text(row, "output").trim() == most.text).count() as u64);
+    assert_eq!(found.instructions.different(), Some(51_974));
 }
 
 #[test]

@@ -28,6 +28,8 @@ pub struct DataSet {
     pub faults: Faults,
     /// The files.
     pub files: Vec<File>,
+    /// Files that tell of the data and hold none, which are not read.
+    pub beside: Vec<String>,
     /// The sides of a data set that was built.
     pub sides: Option<Sides>,
     /// What became of the records that a data set was built from.

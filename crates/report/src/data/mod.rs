@@ -16,7 +16,7 @@ pub use document::{
 };
 pub use terminal::{Marks, text};
 
-pub use crate::difference::{Span, spans};
+pub use crate::difference::{Span, word_spans};
 use crate::{Language, ReportError, render};
 
 /// The data set as a page: one file, no script, nothing loaded.

@@ -1,13 +1,15 @@
 //! A data set on a terminal of 80 columns.
 
+use unicode_width::UnicodeWidthStr;
+
 use super::document::{Counts, DataSet, Fault, Faults, Field, Frequent, Lengths, Model, Pair, Part, Repeats, Row};
 use crate::figures;
 use crate::terminal::{Pen, Style, WIDTH, bar, fitted, padded};
 
 /// Columns of a name at the beginning of a row.
-const NAME: usize = 20;
+const NAME: usize = 18;
 /// Columns of a bar.
-const BAR: usize = 40;
+const BAR: usize = 42;
 /// Kinds, languages and files that are listed one by one.
 const LISTED: usize = 12;
 /// Characters of a text of an example; what follows is left out and counted.
@@ -50,9 +52,10 @@ pub fn text(data: &DataSet, marks: Marks, colours: bool) -> String {
 
 pub(super) fn heading(pen: &mut Pen, title: &str, note: &str) {
     pen.line("", None);
+    let fits = title.width() + 2 + note.width() <= WIDTH;
     let title = pen.styled(title, Some(Style::Bold));
     let note = if note.is_empty() { String::new() } else { pen.styled(&format!("  {note}"), Some(Style::Faint)) };
-    pen.line(&format!("{title}{note}"), None);
+    pen.line(&format!("{title}{}{note}", if fits { "" } else { "\n" }), None);
 }
 
 fn draw_heading(data: &DataSet, pen: &mut Pen) {
@@ -76,6 +79,9 @@ fn draw_heading(data: &DataSet, pen: &mut Pen) {
     }
     if let Some(ledger) = &data.ledger {
         pen.paragraph(&format!("built from {} records: {}", figures::count(ledger.sum()), ledger.in_words()), 0, 2);
+    }
+    if !data.beside.is_empty() {
+        pen.paragraph(&format!("not read, since they tell of the data: {}", data.beside.join(", ")), 0, 2);
     }
     if data.files.len() > 1 {
         draw_files(data, pen);
@@ -155,7 +161,7 @@ fn draw_fields(data: &DataSet, pen: &mut Pen) {
 
 /// A name and seven numbers in 80 columns.
 fn row(name: &str, cells: &[String; 7]) -> String {
-    let widths = [11, 9, 6, 8, 8, 8, 10];
+    let widths = [11, 11, 7, 8, 8, 8, 9];
     let cells: String = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
     padded(name, NAME) + &cells
 }
@@ -267,11 +273,12 @@ fn draw_repeats(repeats: &Repeats, pen: &mut Pen) {
 }
 
 fn draw_pair(pair: &Pair, pen: &mut Pen) {
-    let differ = pair.differ.map_or(String::new(), |share| format!(" ({} %)", figures::decimal(100.0 * share, 1)));
-    pen.line(
-        &fitted_line(&format!("  {} repeats {}{differ}", name_of(&pair.row.place), name_of(&pair.earlier.place))),
-        None,
-    );
+    let [row, earlier] = [&pair.row, &pair.earlier].map(|row| name_of(&row.place));
+    let line = match pair.differ {
+        None => format!("  {row} repeats {earlier}"),
+        Some(share) => format!("  {row} is nearly {earlier}: {} % differ", figures::decimal(100.0 * share, 1)),
+    };
+    pen.line(&fitted_line(&line), None);
     pen.line(&format!("    {}", fitted(&said(&pair.row), WIDTH - 4)), Some(Style::Faint));
 }
 
@@ -296,10 +303,13 @@ pub(super) fn said(row: &Row) -> String {
 }
 
 fn draw_frequent(title: &str, frequent: &Frequent, pen: &mut Pen) {
-    if frequent.most.is_empty() {
+    if frequent.total == 0 {
         return;
     }
     let note = match (frequent.different, frequent.error) {
+        (Some(different), _) if different == frequent.total => {
+            format!("none of {} comes twice", figures::count(different))
+        }
         (Some(different), _) => {
             format!("{} different ones in {} rows", figures::count(different), figures::count(frequent.total))
         }

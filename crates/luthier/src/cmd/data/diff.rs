@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use luthier_corpus::statistics::{DataSet, Difference, Statistics, messages_of};
 use luthier_corpus::{Document, FileFormat, Side};
-use luthier_report::data::{Change, ChangedRow, Changes, Counts, LengthChange, Row, SideChanges, changes_text, spans};
+use luthier_report::data::{
+    Change, ChangedRow, Changes, Counts, LengthChange, Row, SideChanges, changes_text, word_spans,
+};
 
 use crate::cmd::inspect::{data, marks, record};
 use crate::cmd::{Failure, print};
@@ -136,7 +138,7 @@ fn changed(old: &Document, new: &Document) -> ChangedRow {
         _ => (old.id.clone(), all(old), all(new)),
     };
     let begins = |text: &str| text.chars().take(COMPARED).collect::<String>();
-    let (before, after) = spans(&begins(&before), &begins(&after));
+    let (before, after) = word_spans(&begins(&before), &begins(&after));
     ChangedRow { places: [old, new].map(|row| row.provenance.to_string()), same, before, after }
 }
 

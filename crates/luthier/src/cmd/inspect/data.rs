@@ -78,6 +78,9 @@ struct Texts {
 impl Texts {
     fn open(model: &Path, hub: &Hub) -> Result<Self, Failure> {
         let dir = find(model, hub, Want::Description)?.dir;
+        if !dir.exists() {
+            return Err(Failure::input(format!("--model: there is no {}", dir.display())));
+        }
         let tokenizer = Tokenizer::from_model(&dir).map_err(Failure::input)?;
         let chosen = Template::choose("model", &dir, &tokenizer).map_err(Failure::input)?;
         if let Some(notice) = chosen.notice {
@@ -133,7 +136,7 @@ pub(crate) fn failure(error: CorpusError) -> Failure {
 }
 
 /// How often a line about the progress is written.
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(15);
 
 /// A line on stderr now and then, where reading takes long.
 pub(crate) fn progress() -> impl FnMut(u64, &str) {

@@ -39,7 +39,7 @@ use crate::pocket;
 /// million different texts, how often the frequent ones came is told with the greatest error.
 ///
 /// --json of data is one object: kind, path, name (of a data set that was built), bytes, records, rows, shapes, passed_over; faults: {count,
-/// kinds, listed: [{file, line, message}]}; files: [{file, side, bytes, records, shapes, faults, passed_over}]; sides: {train, test, test_in_train} and
+/// kinds, listed: [{file, line, message}]}; files: [{file, side, bytes, records, shapes, faults, passed_over}], beside: [file that is not read]; sides: {train, test, test_in_train} and
 /// ledger of a data set that was built, else null; fields: [{name, filled, empty, characters, tokens}]; lengths: [{part, characters, tokens}], part
 /// being prompt, output, text or turns; languages, scripts; repeats: {exact, repeated, first, near: {share, rows, first} or null,
 /// prompts_with_several_outputs, rows_with_such_prompts, first_with_such_prompts}, each pair {row, earlier, differ}; instructions, outputs: {total, different,

@@ -13,7 +13,7 @@ use luthier_text::Tokenizer;
 use super::marks;
 use crate::cmd::Failure;
 
-/// Bars of a histogram, about.
+/// Bars of a histogram, about; fewer for a handful of rows.
 const BINS: u64 = 14;
 
 /// What the statistics are shown with.
@@ -49,13 +49,14 @@ impl Record<'_> {
                 listed: statistics.faults.iter().map(fault).collect(),
             },
             files: statistics.files.iter().map(file).collect(),
+            beside: set.beside.clone(),
             sides: set.built.as_ref().map(|_| Sides {
                 train: statistics.rows_of(Side::Train),
                 test: statistics.rows_of(Side::Test),
                 test_in_train: statistics.repeats.across_sides,
             }),
             ledger: set.built.as_ref().map(|built| Counts::of(built.outcomes.clone())),
-            fields: statistics.fields.iter().map(|field| of_field(field, rows)).collect(),
+            fields: fields(statistics, rows),
             other_fields: statistics.other_fields,
             lengths: parts(statistics),
             languages: languages(statistics),
@@ -170,6 +171,14 @@ fn side_name(side: Side) -> &'static str {
     }
 }
 
+/// The fields of a conversation first, in the order in which it is read.
+fn fields(statistics: &Statistics, rows: u64) -> Vec<Field> {
+    let mut fields: Vec<Field> = statistics.fields.iter().map(|field| of_field(field, rows)).collect();
+    let order = ["system", "instruction", "input", "output"];
+    fields.sort_by_key(|field| order.iter().position(|name| *name == field.name).unwrap_or(order.len()));
+    fields
+}
+
 fn of_field(field: &corpus::FieldCount, rows: u64) -> Field {
     Field {
         name: field.name.clone(),
@@ -189,7 +198,11 @@ pub(crate) fn of_lengths(lengths: &corpus::Lengths) -> Option<Lengths> {
         mean: (100.0 * lengths.mean()).round() / 100.0,
         p95: lengths.quantile(0.95),
         max: lengths.most(),
-        histogram: lengths.bins(BINS).iter().map(|bin| Bin { from: bin.from, to: bin.to, count: bin.count }).collect(),
+        histogram: lengths
+            .bins((2 * lengths.count().isqrt()).clamp(4, BINS))
+            .iter()
+            .map(|bin| Bin { from: bin.from, to: bin.to, count: bin.count })
+            .collect(),
     })
 }
 
