@@ -242,7 +242,8 @@ fn rows_without_a_prompt_are_versions_of_each_other_by_their_id() {
     let a = folder.write("a.jsonl", "{\"id\": \"x\", \"title\": \"春曉\"}\n{\"id\": \"y\", \"title\": \"題\"}\n");
     let b = folder.write("b.jsonl", "{\"id\": \"y\", \"title\": \"題\"}\n{\"id\": \"x\", \"title\": \"春晓\"}\n");
     let found = difference(&a, &b);
-    assert_eq!((found.both, found.changed, found.only_a, found.only_b), (1, 1, 0, 0));
+    assert_eq!((found.both, found.changed, found.rewritten, found.only_a, found.only_b), (1, 0, 1, 0, 0));
+    assert_eq!(found.examples.rewritten[0].1.text("title"), "春晓");
 }
 
 #[test]

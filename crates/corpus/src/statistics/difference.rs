@@ -1,7 +1,8 @@
 //! What changed from one data set to another, whatever the order of their rows.
 //!
-//! Rows that say the same are matched first, as often as they stand in both. Of what is left, rows with the same prompt (or the same id,
-//! where there is no prompt) are versions of each other: one was changed into the other. The rest is in one of the two alone.
+//! Rows that say the same are matched first, as often as they stand in both. Of what is left, rows with the same prompt are versions of
+//! each other with another output; of what is left then, rows with the same id are versions of each other that say something else. The
+//! rest is in one of the two alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,8 +27,10 @@ pub struct Difference {
     pub to_test: u64,
     /// Of these, rows that went from the test side to the training side.
     pub to_train: u64,
-    /// Rows of which the second has another version.
+    /// Rows of which the second has the prompt with another output.
     pub changed: u64,
+    /// Rows of which the second has the id, and other words.
+    pub rewritten: u64,
     /// Rows of the first alone.
     pub only_a: u64,
     /// Rows of the second alone.
@@ -43,8 +46,10 @@ pub struct Differing {
     pub only_a: Vec<Document>,
     /// Rows of the second alone.
     pub only_b: Vec<Document>,
-    /// A row of the first and what it is in the second.
+    /// A row of the first and the same prompt with its output in the second.
     pub changed: Vec<(Document, Document)>,
+    /// A row of the first and what stands under its id in the second.
+    pub rewritten: Vec<(Document, Document)>,
     /// Rows that stand on another side in the second, as they stand in the first and in the second.
     pub moved: Vec<(Document, Document)>,
 }
@@ -67,7 +72,7 @@ impl Difference {
         let numbers = matched.first(examples);
         let wanted = |in_a: bool| -> BTreeSet<u64> {
             let (only, at) = if in_a { (&numbers.only_a, 0) } else { (&numbers.only_b, 1) };
-            let pairs = numbers.changed.iter().chain(&numbers.moved).map(|pair| pair[at]);
+            let pairs = numbers.changed.iter().chain(&numbers.rewritten).chain(&numbers.moved).map(|pair| pair[at]);
             only.iter().copied().chain(pairs).collect()
         };
         let (rows_a, rows_b) = (a.rows_at(&wanted(true))?, b.rows_at(&wanted(false))?);
@@ -80,12 +85,14 @@ impl Difference {
             to_test: matched.to_test,
             to_train: matched.to_train,
             changed: matched.changed.len() as u64,
+            rewritten: matched.rewritten.len() as u64,
             only_a: matched.only_a.len() as u64,
             only_b: matched.only_b.len() as u64,
             examples: Differing {
                 only_a: numbers.only_a.iter().filter_map(|number| row(&rows_a, number)).collect(),
                 only_b: numbers.only_b.iter().filter_map(|number| row(&rows_b, number)).collect(),
                 changed: numbers.changed.iter().filter_map(pair).collect(),
+                rewritten: numbers.rewritten.iter().filter_map(pair).collect(),
                 moved: numbers.moved.iter().filter_map(pair).collect(),
             },
         })
@@ -94,7 +101,7 @@ impl Difference {
     /// Whether the two hold the same rows as often, on the same sides.
     #[must_use]
     pub fn is_none(&self) -> bool {
-        self.changed + self.only_a + self.only_b + self.to_test + self.to_train == 0
+        self.changed + self.rewritten + self.only_a + self.only_b + self.to_test + self.to_train == 0
     }
 }
 
@@ -108,7 +115,8 @@ struct Matched {
     only_b: Vec<u64>,
     /// A row of the first, a row of the second.
     changed: Vec<[u64; 2]>,
-    /// The first of those that moved.
+    rewritten: Vec<[u64; 2]>,
+    /// Those that moved.
     moved: Vec<[u64; 2]>,
 }
 
@@ -131,23 +139,10 @@ impl Matched {
                 left_b.extend_from_slice(&in_b[common..]);
             },
         );
-        for left in [&mut left_a, &mut left_b] {
-            left.par_sort_unstable_by_key(|key| (key.handle, key.number()));
-        }
-        join(
-            &left_a,
-            &left_b,
-            |key| key.handle,
-            |in_a, in_b| {
-                // Without prompt or id there is nothing by which a row would be a version of another.
-                let has_handle = in_a.iter().chain(in_b).any(|key| key.handle != 0);
-                let versions = if has_handle { in_a.len().min(in_b.len()) } else { 0 };
-                let pairs = in_a[..versions].iter().zip(in_b);
-                matched.changed.extend(pairs.map(|(old, new)| [old.number(), new.number()]));
-                matched.only_a.extend(in_a[versions..].iter().map(|key| key.number()));
-                matched.only_b.extend(in_b[versions..].iter().map(|key| key.number()));
-            },
-        );
+        matched.changed = versions(&mut left_a, &mut left_b, |key| key.prompt);
+        matched.rewritten = versions(&mut left_a, &mut left_b, |key| key.id);
+        matched.only_a = left_a.iter().map(|key| key.number()).collect();
+        matched.only_b = left_b.iter().map(|key| key.number()).collect();
         matched
     }
 
@@ -178,10 +173,28 @@ impl Matched {
             only_a: least(&self.only_a, wanted),
             only_b: least(&self.only_b, wanted),
             changed: least(&self.changed, wanted),
+            rewritten: least(&self.rewritten, wanted),
             moved: least(&self.moved, wanted),
             ..Matched::default()
         }
     }
+}
+
+/// Takes rows of both that agree in `by` out of what is left, in pairs; 0 agrees with nothing.
+fn versions(a: &mut Vec<RowKey>, b: &mut Vec<RowKey>, by: fn(&RowKey) -> u64) -> Vec<[u64; 2]> {
+    for left in [&mut *a, &mut *b] {
+        left.par_sort_unstable_by_key(|key| (by(key), key.number()));
+    }
+    let (mut pairs, mut rest_a, mut rest_b) = (Vec::new(), Vec::new(), Vec::new());
+    join(a, b, by, |in_a, in_b| {
+        let agrees = in_a.iter().chain(in_b).any(|key| by(key) != 0);
+        let common = if agrees { in_a.len().min(in_b.len()) } else { 0 };
+        pairs.extend(in_a[..common].iter().zip(in_b).map(|(old, new)| [old.number(), new.number()]));
+        rest_a.extend_from_slice(&in_a[common..]);
+        rest_b.extend_from_slice(&in_b[common..]);
+    });
+    (*a, *b) = (rest_a, rest_b);
+    pairs
 }
 
 /// Goes through two ordered lists side by side, and hands on the stretches of each value.
@@ -206,39 +219,50 @@ mod tests {
     use super::*;
     use crate::devices::Side;
 
-    /// Rows as (identity, handle), those from `test` on held out.
-    fn keys(rows: &[(u64, u64)], test: usize) -> Vec<RowKey> {
+    /// Rows as (identity, prompt, id), those from `test` on held out.
+    fn keys(rows: &[(u64, u64, u64)], test: usize) -> Vec<RowKey> {
         let side = |at| if at >= test { Side::Test } else { Side::Train };
         let mut keys: Vec<RowKey> = (rows.iter().enumerate())
-            .map(|(at, (identity, handle))| RowKey::new(*identity, *handle, true, Some(side(at)), at as u64))
+            .map(|(at, (identity, prompt, id))| RowKey::new(*identity, *prompt, *id, Some(side(at)), at as u64))
             .collect();
         keys.sort_by_key(|key| (key.identity, key.number()));
         keys
     }
 
-    fn matched(a: &[(u64, u64)], b: &[(u64, u64)]) -> (u64, Vec<u64>, Vec<u64>, Vec<[u64; 2]>) {
-        let Matched { both, only_a, only_b, changed, .. } = Matched::of(&keys(a, 9), &keys(b, 9), false);
-        (both, only_a, only_b, changed)
+    fn matched(a: &[(u64, u64, u64)], b: &[(u64, u64, u64)]) -> Matched {
+        let mut matched = Matched::of(&keys(a, 9), &keys(b, 9), false);
+        matched.only_a.sort_unstable();
+        matched.only_b.sort_unstable();
+        matched
     }
 
     #[test]
     fn order_makes_no_difference_and_equal_rows_are_matched_as_often_as_they_stand_in_both() {
-        let (one, two, three) = ((1, 10), (2, 20), (3, 30));
-        assert_eq!(matched(&[one, two, three], &[three, one, two]), (3, vec![], vec![], vec![]));
-        assert_eq!(matched(&[one, two, one, one], &[one, two, two]), (2, vec![2, 3], vec![2], vec![]));
+        let (one, two, three) = ((1, 10, 0), (2, 20, 0), (3, 30, 0));
+        let same = matched(&[one, two, three], &[three, one, two]);
+        assert_eq!((same.both, same.only_a.len(), same.only_b.len(), same.changed.len()), (3, 0, 0, 0));
+        let found = matched(&[one, two, one, one], &[one, two, two]);
+        assert_eq!((found.both, found.only_a, found.only_b), (2, vec![2, 3], vec![2]));
     }
 
     #[test]
     fn rows_with_one_prompt_and_another_output_are_changed_and_the_rest_is_in_one_alone() {
-        let found = matched(&[(1, 10), (2, 20), (3, 30)], &[(4, 20), (5, 20), (3, 30), (6, 60)]);
-        assert_eq!(found, (1, vec![0], vec![1, 3], vec![[1, 0]]));
-        let without_handles = matched(&[(1, 0), (2, 0)], &[(3, 0)]);
-        assert_eq!(without_handles, (0, vec![0, 1], vec![0], vec![]));
+        let found = matched(&[(1, 10, 0), (2, 20, 0), (3, 30, 0)], &[(4, 20, 0), (5, 20, 0), (3, 30, 0), (6, 60, 0)]);
+        assert_eq!((found.both, found.only_a, found.only_b, found.changed), (1, vec![0], vec![1, 3], vec![[1, 0]]));
+        let nothing_in_common = matched(&[(1, 0, 0), (2, 0, 0)], &[(3, 0, 0)]);
+        assert_eq!((nothing_in_common.only_a, nothing_in_common.only_b), (vec![0, 1], vec![0]));
+    }
+
+    #[test]
+    fn rows_with_one_id_are_versions_of_each_other_where_neither_words_nor_prompt_agree() {
+        let found = matched(&[(1, 10, 7), (2, 20, 8), (3, 0, 9)], &[(4, 40, 7), (2, 20, 9), (5, 0, 9)]);
+        assert_eq!((found.both, found.changed.len(), found.rewritten), (1, 0, vec![[0, 0], [2, 2]]));
+        assert_eq!(found.only_a.len() + found.only_b.len(), 0);
     }
 
     #[test]
     fn rows_that_change_sides_are_counted_by_where_they_went() {
-        let rows = [(1, 10), (2, 20), (3, 30), (3, 30)];
+        let rows = [(1, 10, 0), (2, 20, 0), (3, 30, 0), (3, 30, 0)];
         // The last row is held out in the first, the last three in the second.
         let moved = Matched::of(&keys(&rows, 3), &keys(&rows, 1), true);
         assert_eq!((moved.both, moved.to_test, moved.to_train), (4, 2, 0));

@@ -9,31 +9,28 @@ use crate::devices::Side;
 pub(crate) struct RowKey {
     /// A hash of all that it says; white space does not count.
     pub(crate) identity: u64,
-    /// A hash of its prompt, or of its id where it has no prompt; 0 for neither. Two rows with one handle are versions of each other.
-    pub(crate) handle: u64,
+    /// A hash of its prompt; 0 where it has none. Two rows with one prompt are versions of each other.
+    pub(crate) prompt: u64,
+    /// A hash of its own id; 0 where it has none.
+    pub(crate) id: u64,
     place: u64,
 }
 
-const HAS_PROMPT: u64 = 1;
-const IN_TEST: u64 = 2;
+const IN_TEST: u64 = 1;
 
 impl RowKey {
-    pub(crate) fn new(identity: u64, handle: u64, has_prompt: bool, side: Option<Side>, number: u64) -> Self {
-        let flags = if has_prompt { HAS_PROMPT } else { 0 } | if side == Some(Side::Test) { IN_TEST } else { 0 };
-        RowKey { identity, handle, place: number << 2 | flags }
+    pub(crate) fn new(identity: u64, prompt: u64, id: u64, side: Option<Side>, number: u64) -> Self {
+        let in_test = if side == Some(Side::Test) { IN_TEST } else { 0 };
+        RowKey { identity, prompt, id, place: number << 1 | in_test }
     }
 
     /// Its number in the data set, from 0.
     pub(crate) fn number(self) -> u64 {
-        self.place >> 2
+        self.place >> 1
     }
 
     pub(crate) fn in_test(self) -> bool {
         self.place & IN_TEST != 0
-    }
-
-    fn has_prompt(self) -> bool {
-        self.place & HAS_PROMPT != 0
     }
 }
 
@@ -88,11 +85,11 @@ pub(super) fn repeats(keys: &mut [RowKey], wanted: usize) -> Repeats {
     found
 }
 
-/// Finds prompts with several outputs, and puts the keys in order of their handles.
+/// Finds prompts with several outputs, and puts the keys in order of their prompts.
 pub(super) fn conflicts(keys: &mut [RowKey], wanted: usize) -> Conflicts {
-    keys.par_sort_unstable_by_key(|key| (key.handle, key.place));
+    keys.par_sort_unstable_by_key(|key| (key.prompt, key.place));
     let mut found = Conflicts::default();
-    for group in keys.chunk_by(|a, b| a.handle == b.handle).filter(|group| group.len() > 1 && group[0].has_prompt()) {
+    for group in keys.chunk_by(|a, b| a.prompt == b.prompt).filter(|group| group.len() > 1 && group[0].prompt != 0) {
         let Some(other) = group.iter().find(|key| key.identity != group[0].identity) else { continue };
         found.prompts += 1;
         found.rows += group.len() as u64;
@@ -116,8 +113,8 @@ fn keep_first(pairs: &mut Vec<Pair>, wanted: usize) {
 mod tests {
     use super::*;
 
-    fn key(identity: u64, handle: u64, number: u64) -> RowKey {
-        RowKey::new(identity, handle, handle != 0, (number >= 6).then_some(Side::Test), number)
+    fn key(identity: u64, prompt: u64, number: u64) -> RowKey {
+        RowKey::new(identity, prompt, 0, (number >= 6).then_some(Side::Test), number)
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! One document measured, on whatever thread.
 
+use std::borrow::Cow;
+
 use super::said::Said;
 use super::tokens::{Rendering, RowTokens};
 use crate::clean::{MainText, Over, Script, ScriptShare, Step, language_of, script_share};
@@ -62,9 +64,10 @@ pub(super) struct FieldMeasure {
 pub(super) struct Measured {
     /// A hash of all it says; `None` where it says nothing.
     pub(super) identity: Option<u64>,
-    /// A hash of its prompt, or of its id; 0 for neither.
-    pub(super) handle: u64,
-    pub(super) has_prompt: bool,
+    /// A hash of its prompt; 0 where it has none.
+    pub(super) prompt: u64,
+    /// A hash of its own id; 0 where it has none.
+    pub(super) id: u64,
     pub(super) instruction: u64,
     pub(super) output: u64,
     pub(super) prompt_characters: u64,
@@ -79,7 +82,7 @@ pub(super) struct Measured {
     pub(super) tokens: Option<Result<Option<RowTokens>, String>>,
 }
 
-/// Purposes of hashes, so that an id is never taken for a prompt.
+/// Purposes of hashes.
 const OF_ROW: u64 = 1;
 const OF_PROMPT: u64 = 2;
 const OF_ID: u64 = 3;
@@ -97,21 +100,18 @@ impl Measured {
         let [prompt_key, output_key] = [&prompt, output].map(Exact::key);
         let has_prompt = !prompt.is_empty();
         let own_id = || IDS.iter().find_map(|name| document.fields.get(name)).filter(|id| !id.is_empty());
-        let handle = match (has_prompt, own_id()) {
-            (true, _) => key(&[OF_PROMPT, low(prompt_key), high(prompt_key)]),
-            (false, Some(id)) => key(&[OF_ID, low(Exact::key(id))]),
-            (false, None) => 0,
-        };
+        let key_of_prompt = || key(&[OF_PROMPT, low(prompt_key), high(prompt_key)]);
         let identity = [OF_ROW, low(prompt_key), high(prompt_key), low(output_key), high(output_key)];
-        let joined = Over::AllText.joined(&document.fields);
+        // What is noted beside a conversation is in whatever language its publisher speaks.
+        let spoken = if has_prompt { format!("{prompt}\n{output}").into() } else { Cow::Borrowed(output) };
         let tokens = rendering.map(|rendering| match rendering.of(&said) {
             Ok(example) => Ok(example.as_ref().map(RowTokens::of)),
             Err(error) => Err(error.to_string()),
         });
         Measured {
             identity: (has_prompt || !output.trim().is_empty()).then(|| key(&identity)),
-            handle,
-            has_prompt,
+            prompt: if has_prompt { key_of_prompt() } else { 0 },
+            id: own_id().map_or(0, |id| key(&[OF_ID, low(Exact::key(id))])),
             instruction: low(Exact::key(document.text("instruction"))),
             output: low(output_key),
             prompt_characters: characters(&prompt),
@@ -119,8 +119,8 @@ impl Measured {
             turns: said.turns(),
             fields: document.fields.iter().map(|(name, text)| FieldMeasure::of(name, text, rendering)).collect(),
             html,
-            language: language_of(&joined).map(|found| found.language.code()),
-            script: ScriptOf::of(script_share(&joined)),
+            language: language_of(&spoken).map(|found| found.language.code()),
+            script: ScriptOf::of(script_share(&spoken)),
             tokens,
         }
     }

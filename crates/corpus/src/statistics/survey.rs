@@ -219,10 +219,10 @@ impl<'o, 'm> Pass<'o, 'm> {
         let all = &mut self.statistics;
         // Rows that say nothing are no versions of each other.
         let identity = measured.identity.unwrap_or_else(|| mix(!number));
-        all.keys.push(RowKey::new(identity, measured.handle, measured.has_prompt, side, number));
+        all.keys.push(RowKey::new(identity, measured.prompt, measured.id, side, number));
         *all.languages.entry(measured.language).or_default() += 1;
         *all.scripts.entry(measured.script).or_default() += 1;
-        if measured.has_prompt {
+        if measured.prompt != 0 {
             all.prompts.characters.add(measured.prompt_characters);
             all.outputs.characters.add(measured.output_characters);
             all.turns.add(measured.turns);
@@ -236,7 +236,7 @@ impl<'o, 'm> Pass<'o, 'm> {
         if let (Some(labels), Some(tokens)) = (&mut all.labels, &measured.tokens) {
             labels.add(tokens);
             match tokens {
-                Ok(Some(tokens)) if measured.has_prompt => {
+                Ok(Some(tokens)) if measured.prompt != 0 => {
                     all.prompts.tokens.add(tokens.prompt);
                     all.outputs.tokens.add(tokens.labelled);
                 }

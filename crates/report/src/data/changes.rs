@@ -18,7 +18,7 @@ pub fn changes_text(changes: &Changes, colours: bool) -> String {
     let mut pen = Pen::new(colours);
     pen.line(&format!("A  {}", changes.a), Some(Style::Bold));
     pen.line(&format!("B  {}", changes.b), Some(Style::Bold));
-    let same = changes.changed + changes.only_a + changes.only_b == 0
+    let same = changes.changed + changes.rewritten + changes.only_a + changes.only_b == 0
         && changes.sides.is_none_or(|sides| sides.to_test + sides.to_train == 0);
     if same {
         pen.line(&format!("the same {} rows, in whatever order", figures::count(changes.both)), None);
@@ -37,6 +37,7 @@ pub fn changes_text(changes: &Changes, colours: bool) -> String {
     let mut kinds = vec![
         ("in both", changes.both),
         ("changed: same prompt, other output", changes.changed),
+        ("changed: same id, other words", changes.rewritten),
         ("only in A", changes.only_a),
         ("only in B", changes.only_b),
     ];
@@ -55,7 +56,8 @@ pub fn changes_text(changes: &Changes, colours: bool) -> String {
     draw_lengths(&changes.lengths, &mut pen);
     draw_rows("Only in A", '-', &changes.first_only_a, changes.only_a, Style::Removed, &mut pen);
     draw_rows("Only in B", '+', &changes.first_only_b, changes.only_b, Style::Added, &mut pen);
-    draw_changed(changes, &mut pen);
+    draw_changed("Changed: same prompt, other output", &changes.first_changed, changes.changed, &mut pen);
+    draw_changed("Changed: same id, other words", &changes.first_rewritten, changes.rewritten, &mut pen);
     draw_moved(changes, &mut pen);
     pen.text
 }
@@ -121,12 +123,11 @@ fn draw_rows(title: &str, sign: char, rows: &[Row], all: u64, style: Style, pen:
     }
 }
 
-fn draw_changed(changes: &Changes, pen: &mut Pen) {
-    let rows = &changes.first_changed;
+fn draw_changed(title: &str, rows: &[ChangedRow], all: u64, pen: &mut Pen) {
     if rows.is_empty() {
         return;
     }
-    heading(pen, "Changed", &shown_of(rows.len(), changes.changed));
+    heading(pen, title, &shown_of(rows.len(), all));
     for ChangedRow { places, same, before, after } in rows {
         let [old, new] = [name_of(&places[0]), name_of(&places[1])];
         pen.line(&fitted(&format!("{old} -> {new}"), WIDTH), Some(Style::Faint));

@@ -352,8 +352,10 @@ pub struct Changes {
     pub faults: [u64; 2],
     /// Rows that are in both, in whatever order.
     pub both: u64,
-    /// Rows of which the second has another output.
+    /// Rows of which the second has the prompt with another output.
     pub changed: u64,
+    /// Rows of which the second has the id, and other words.
+    pub rewritten: u64,
     /// Rows of the first alone.
     pub only_a: u64,
     /// Rows of the second alone.
@@ -372,8 +374,10 @@ pub struct Changes {
     pub first_only_a: Vec<Row>,
     /// The first rows of the second alone.
     pub first_only_b: Vec<Row>,
-    /// The first rows that changed.
+    /// The first rows that have another output.
     pub first_changed: Vec<ChangedRow>,
+    /// The first rows that have other words under the same id.
+    pub first_rewritten: Vec<ChangedRow>,
     /// The first rows that went to the other side, in the first and in the second.
     pub first_moved: Vec<[Row; 2]>,
 }

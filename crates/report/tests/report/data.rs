@@ -217,6 +217,7 @@ fn changes_are_told_by_kind_and_what_differs_is_set_off_by_characters() {
         faults: [0, 1],
         both: 8,
         changed: 1,
+        rewritten: 0,
         only_a: 1,
         only_b: 3,
         sides: Some(SideChanges { train: [9, 10], test: [1, 2], to_test: 1, to_train: 0 }),
@@ -232,6 +233,7 @@ fn changes_are_told_by_kind_and_what_differs_is_set_off_by_characters() {
             before,
             after,
         }],
+        first_rewritten: Vec::new(),
         first_moved: vec![[row("one/train.jsonl:1", &[("text", "移")]), row("two/test.jsonl:2", &[("text", "移")])]],
     };
     let screen = changes_text(&changes, false);
@@ -266,6 +268,7 @@ fn long_stretches_that_are_the_same_are_passed_over() {
         faults: [0, 0],
         both: 0,
         changed: 1,
+        rewritten: 0,
         only_a: 0,
         only_b: 0,
         sides: None,
@@ -276,6 +279,7 @@ fn long_stretches_that_are_the_same_are_passed_over() {
         first_only_a: Vec::new(),
         first_only_b: Vec::new(),
         first_changed: vec![changed],
+        first_rewritten: Vec::new(),
         first_moved: Vec::new(),
     };
     let screen = changes_text(&changes, false);

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use luthier_corpus::statistics::{DataSet, Difference, Statistics, messages_of};
+use luthier_corpus::statistics::{DataSet, Difference, Part, Statistics, messages_of};
 use luthier_corpus::{Document, FileFormat, Side};
 use luthier_report::data::{
     Change, ChangedRow, Changes, Counts, LengthChange, Row, SideChanges, changes_text, word_spans,
 };
+use luthier_text::Message;
 
 use crate::cmd::inspect::{data, marks, record};
 use crate::cmd::{Failure, print};
@@ -16,11 +17,11 @@ use crate::cmd::{Failure, print};
 ///
 /// A and B are files of any format that `luthier build` reads, folders of such files, or data sets that it has made. The order of rows does
 /// not count, nor does white space; a row that stands several times is matched as often as it stands in both. A row is changed where both
-/// have its prompt (or its id, where it has no prompt) with another output. Of two data sets that were built also the rows that went to the other side of the split.
+/// have its prompt with another output, and rewritten where both have its id with other words. Of two data sets that were built also the rows that went to the other side of the split.
 ///
-/// --json prints one object: a, b, rows: [A, B], faults: [A, B], both, changed, only_a, only_b; sides: {train: [A, B], test: [A, B], to_test,
+/// --json prints one object: a, b, rows: [A, B], faults: [A, B], both, changed, rewritten, only_a, only_b; sides: {train: [A, B], test: [A, B], to_test,
 /// to_train} or null; shapes, languages, scripts: [{name, a, b}]; lengths in characters: [{part, a, b}], each {count, min, median, mean,
-/// p95, max, histogram: [{from, to, count}]} or null; first_only_a, first_only_b: [{place, texts: [{name, text}]}]; first_changed: [{places: [A, B], same,
+/// p95, max, histogram: [{from, to, count}]} or null; first_only_a, first_only_b: [{place, texts: [{name, text}]}]; first_changed, first_rewritten: [{places: [A, B], same,
 /// before, after}], where before and after are [{differs, text}]; first_moved: [[row of A, row of B]].
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
@@ -78,13 +79,16 @@ fn is_same(a: &Path, b: &Path) -> bool {
     real(a).is_some_and(|path| Some(path) == real(b))
 }
 
+/// One part of the rows.
+type PartOf = fn(&Statistics) -> &Part;
+
 fn changes(a: &DataSet, b: &DataSet, difference: &Difference) -> Changes {
     let of = |count: fn(&Statistics) -> u64| [count(&difference.a), count(&difference.b)];
     let both_built = a.built.is_some() && b.built.is_some();
     let list = |counts: &dyn Fn(&Statistics) -> Counts| side_by_side(&counts(&difference.a), &counts(&difference.b));
-    let parts: [(&str, fn(&Statistics) -> &luthier_corpus::statistics::Part); 3] =
+    let parts: [(&str, PartOf); 3] =
         [("prompt", |all| &all.prompts), ("output", |all| &all.outputs), ("text", |all| &all.texts)];
-    let length = |(part, of): (&'static str, fn(&Statistics) -> &luthier_corpus::statistics::Part)| {
+    let length = |(part, of): (&'static str, PartOf)| {
         let [a, b] = [&difference.a, &difference.b].map(|all| record::of_lengths(&of(all).characters));
         (a.is_some() || b.is_some()).then_some(LengthChange { part, a, b })
     };
@@ -97,6 +101,7 @@ fn changes(a: &DataSet, b: &DataSet, difference: &Difference) -> Changes {
         faults: of(|all| all.tally.faults()),
         both: difference.both,
         changed: difference.changed,
+        rewritten: difference.rewritten,
         only_a: difference.only_a,
         only_b: difference.only_b,
         sides: both_built.then(|| SideChanges {
@@ -112,6 +117,7 @@ fn changes(a: &DataSet, b: &DataSet, difference: &Difference) -> Changes {
         first_only_a: rows(&examples.only_a),
         first_only_b: rows(&examples.only_b),
         first_changed: examples.changed.iter().map(|(old, new)| changed(old, new)).collect(),
+        first_rewritten: examples.rewritten.iter().map(|(old, new)| rewritten(old, new)).collect(),
         first_moved: examples.moved.iter().map(|(a, b)| [a, b].map(record::of_row)).collect(),
     }
 }
@@ -125,23 +131,28 @@ fn side_by_side(a: &Counts, b: &Counts) -> Vec<Change> {
     list
 }
 
-/// Two versions of a row: of conversations the answers, of other rows all that they say.
+/// One prompt and its outputs in both.
 fn changed(old: &Document, new: &Document) -> ChangedRow {
-    let (same, before, after) = match (messages_of(old), messages_of(new)) {
-        (Some(old), Some(new)) => {
-            let answer = |messages: &[luthier_text::Message]| {
-                messages.last().map_or_else(String::new, |last| last.content.clone())
-            };
-            let prompt: Vec<&str> = old[..old.len() - 1].iter().map(|message| message.content.as_str()).collect();
-            (prompt.join("\n"), answer(&old), answer(&new))
-        }
-        _ => (old.id.clone(), all(old), all(new)),
-    };
-    let begins = |text: &str| text.chars().take(COMPARED).collect::<String>();
-    let (before, after) = word_spans(&begins(&before), &begins(&after));
-    ChangedRow { places: [old, new].map(|row| row.provenance.to_string()), same, before, after }
+    let of = |document: &Document| messages_of(document).unwrap_or_default();
+    let (old_messages, new_messages) = (of(old), of(new));
+    let answer = |messages: &[Message]| messages.last().map_or_else(String::new, |last| last.content.clone());
+    let prompt = old_messages.iter().rev().skip(1).rev().map(|message| message.content.as_str());
+    let same = prompt.collect::<Vec<_>>().join("\n");
+    compared([old, new], same, &answer(&old_messages), &answer(&new_messages))
 }
 
+/// All that stands under one id in both.
+fn rewritten(old: &Document, new: &Document) -> ChangedRow {
+    compared([old, new], old.id.clone(), &all(old), &all(new))
+}
+
+fn compared(rows: [&Document; 2], same: String, before: &str, after: &str) -> ChangedRow {
+    let begins = |text: &str| text.chars().take(COMPARED).collect::<String>();
+    let (before, after) = word_spans(&begins(before), &begins(after));
+    ChangedRow { places: rows.map(|row| row.provenance.to_string()), same, before, after }
+}
+
+/// What a row says, without what is noted beside it.
 fn all(document: &Document) -> String {
-    document.fields.iter().map(|(name, text)| format!("{name}: {text}")).collect::<Vec<_>>().join("\n")
+    record::of_row(document).texts.iter().map(|text| text.text.as_str()).collect::<Vec<_>>().join("\n")
 }

@@ -35,7 +35,7 @@ use crate::pocket;
 /// with histograms, languages, script of the Chinese, rows that repeat others, prompts with several outputs, the most frequent instructions and outputs, and
 /// some rows. With --model also tokens and the share of them that carry a label. Prompt is what comes before the last answer, output that answer, text what
 /// rows without an answer say. Rows in a shape that training reads must be such as it takes; of any other shape `build` makes such rows. A file is read as a
-/// stream, and memory holds 24 bytes of each row. Quantiles of lengths from 4,096 on are right to within 1 %; where there are more than half a
+/// stream, and memory holds 32 bytes of each row. Quantiles of lengths from 4,096 on are right to within 1 %; where there are more than half a
 /// million different texts, how often the frequent ones came is told with the greatest error.
 ///
 /// --json of data is one object: kind, path, name (of a data set that was built), bytes, records, rows, shapes, passed_over; faults: {count,
