@@ -160,7 +160,8 @@ fn marked(spans: &[Span], around: (&str, &str), style: Style, pen: &Pen) -> Stri
 /// The ends of a long stretch; at the beginning and end of a text only the one that lies beside a change.
 fn passed_over(text: &str, first: bool, last: bool) -> String {
     let letters: Vec<char> = text.chars().collect();
-    let (head, tail) = (if first { 0 } else { AROUND }, if last { 0 } else { AROUND });
+    // A text of which nothing is gone is known by its beginning.
+    let (head, tail) = (if first && !last { 0 } else { AROUND }, if last { 0 } else { AROUND });
     if letters.len() <= head + tail + AROUND {
         return text.to_owned();
     }

@@ -161,7 +161,7 @@ fn draw_fields(data: &DataSet, pen: &mut Pen) {
 
 /// A name and seven numbers in 80 columns.
 fn row(name: &str, cells: &[String; 7]) -> String {
-    let widths = [11, 11, 7, 8, 8, 8, 9];
+    let widths = [11, 10, 7, 8, 8, 8, 10];
     let cells: String = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:>width$}")).collect();
     padded(name, NAME) + &cells
 }
