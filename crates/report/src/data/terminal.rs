@@ -313,6 +313,9 @@ fn draw_frequent(title: &str, frequent: &Frequent, pen: &mut Pen) {
         (Some(different), _) => {
             format!("{} different ones in {} rows", figures::count(different), figures::count(frequent.total))
         }
+        (None, error) if frequent.most.is_empty() => {
+            format!("too many to count all; none came more than {} times", figures::count(error + 1))
+        }
         (None, error) => format!("too many to count all; a count may be {} too small", figures::count(error)),
     };
     heading(pen, title, &note);
