@@ -79,11 +79,16 @@ fn a_recipe_becomes_rows_a_ledger_and_a_card_and_the_same_bytes_again() {
     assert_eq!(read(&one, "recipe.toml"), RECIPE);
     assert!(read(&one, "train.jsonl").contains("春眠不覺曉，處處聞啼鳥"));
     assert_eq!(read(&one, "ledger.jsonl").lines().count(), 23);
-    // The rows are such as training reads.
-    let inspected = luthier(&["inspect", &Path::new(&one).join("train.jsonl").to_string_lossy()]).succeeds();
-    let rows = read(&one, "train.jsonl").lines().count();
-    let usable = inspected.stdout.lines().find_map(|line| line.strip_prefix("usable")).map(str::trim);
-    assert_eq!(usable, Some(rows.to_string().as_str()), "{}", inspected.stdout);
+    // The rows are such as training reads, and the folder is known for what it is.
+    let rows = |name: &str| read(&one, name).lines().count();
+    let facts = &luthier(&["inspect", &one, "--json"]).succeeds().json_lines()[0];
+    assert_eq!((&facts["name"], &facts["faults"]["count"]), (&Value::from("titles"), &Value::from(0)));
+    assert_eq!(facts["sides"]["train"], rows("train.jsonl"));
+    assert_eq!((&facts["sides"]["test"], &facts["sides"]["test_in_train"]), (&rows("test.jsonl").into(), &0.into()));
+    assert_eq!(
+        (&facts["ledger"]["dropped"], &facts["rows"]),
+        (&1.into(), &(rows("train.jsonl") + rows("test.jsonl")).into())
+    );
 }
 
 #[test]

@@ -104,7 +104,7 @@ fn a_wrong_recipe_is_refused_with_its_line() {
     luthier(&["inspect", "no/such"]).refuses(&["no folder no/such", "--offline"]);
     luthier(&["inspect", "no/such.jsonl"]).refuses(&["there is no no/such.jsonl"]);
     luthier(&["inspect", "such"]).refuses(&["there is no such;"]);
-    luthier(&["inspect", "fixtures"]).refuses(&["fixtures holds none of config.json"]);
+    luthier(&["inspect", "crates/files/src"]).refuses(&["crates/files/src holds none of config.json (a model)"]);
 }
 
 #[test]
@@ -200,11 +200,14 @@ fn a_data_file_shows_fields_lengths_and_every_fault_with_its_line() {
         &format!("{ROWS}not json\n{{\"prompt\": 5, \"completion\": \"x\"}}\n{{\"text\": \"一二三\"}}\n"),
     );
     let facts = &luthier(&["inspect", &path, "--json"]).succeeds().json_lines()[0];
-    assert_eq!((&facts["rows"], &facts["usable"], &facts["with_faults"]), (&json!(6), &json!(3), &json!(3)));
-    assert_eq!(facts["fields"], json!({"prompt completion": 3, "instruction input output": 1, "text": 1}));
-    assert_eq!(facts["characters"]["text"]["most"], 3);
-    assert_eq!(facts["characters"]["answer"]["least"], 5);
-    let lines: Vec<&Value> = facts["faults"].as_array().unwrap().iter().map(|fault| &fault["line"]).collect();
+    assert_eq!((&facts["kind"], &facts["records"], &facts["rows"]), (&json!("data"), &json!(6), &json!(3)));
+    assert_eq!(facts["shapes"], json!({"alpaca": 1, "prompt-completion": 1, "text": 1}));
+    let part = |name: &str| facts["lengths"].as_array().unwrap().iter().find(|part| part["part"] == name).unwrap();
+    assert_eq!(part("text")["characters"]["max"], 3);
+    assert_eq!(part("output")["characters"]["min"], 5);
+    assert_eq!(facts["faults"]["kinds"], json!({"empty answer": 1, "not JSON": 1, "not text": 1}));
+    let listed = facts["faults"]["listed"].as_array().unwrap();
+    let lines: Vec<&Value> = listed.iter().map(|fault| &fault["line"]).collect();
     assert_eq!(lines, [3, 4, 5]);
     let screen = luthier(&["inspect", &path, "--faults", "2"]).succeeds().stdout;
     assert!(
@@ -218,6 +221,81 @@ fn a_data_file_shows_fields_lengths_and_every_fault_with_its_line() {
 fn ten_thousand_real_rows_are_read_without_a_fault() {
     let Some(path) = shared("data/ntu-adl2023-hw3/train.json") else { return };
     let facts = &luthier(&["inspect", &path.display().to_string(), "--json"]).succeeds().json_lines()[0];
-    assert_eq!((&facts["rows"], &facts["with_faults"]), (&json!(10_000), &json!(0)));
-    println!("{}", facts["characters"]);
+    assert_eq!((&facts["rows"], &facts["faults"]["count"]), (&json!(10_000), &json!(0)));
+    println!("{}", facts["lengths"]);
+}
+
+#[test]
+fn with_a_model_rows_are_the_tokens_and_labels_that_a_recipe_would_train() {
+    let folder = Folder::new();
+    let path = recipe(&folder, ROWS, "");
+    let trained = luthier(&["inspect", &path, "--rows", "9", "--json"]).succeeds().json_lines();
+    let rows = folder.path("rows.jsonl");
+    let facts = &luthier(&["inspect", &rows, "--model", QWEN, "--max-length", "30", "--rows", "9", "--json"])
+        .succeeds()
+        .json_lines()[0];
+    let model = &facts["model"];
+    let labelled = |row: &Value| row["labelled"].as_array().unwrap().iter().filter(|label| **label == true).count();
+    let sizes: Vec<usize> = trained.iter().map(|row| ids(&row["tokens"]).len()).collect();
+    assert_eq!(model["tokens"], sizes.iter().sum::<usize>());
+    assert_eq!(model["labelled"], trained.iter().map(labelled).sum::<usize>());
+    assert_eq!(model["longer"], sizes.iter().filter(|size| **size > 30).count());
+    for (example, row) in facts["examples"].as_array().unwrap().iter().zip(&trained) {
+        let pieces = example["pieces"].as_array().unwrap();
+        let text: String = pieces.iter().map(|piece| piece["text"].as_str().unwrap()).collect();
+        assert_eq!(row["text"], text);
+        assert_eq!(
+            (&example["tokens"], &example["labelled"]),
+            (&json!(ids(&row["tokens"]).len()), &json!(labelled(row)))
+        );
+    }
+    let screen = luthier(&["inspect", &rows, "--model", QWEN]).succeeds().stdout;
+    assert!(screen.contains("assistant\n[[宇宙洪荒。<|im_end|>]]"), "{screen}");
+    assert!(screen.contains("tokens in 2 rows carry a label"), "{screen}");
+    let with_pocket = luthier(&["inspect", &rows, "--model", "pocket", "--rows", "0"]).succeeds();
+    assert!(with_pocket.stdout.contains("as training with pocket would see them"), "{}", with_pocket.stdout);
+}
+
+#[test]
+fn a_folder_a_table_and_a_compressed_file_are_data_as_well() {
+    let folder = Folder::new();
+    folder.write("set/a.csv", "instruction,output\n問,答\n問,答\n問,另一個答\n");
+    folder.write("set/b.txt", "一段文字\n");
+    let facts = &luthier(&["inspect", &folder.path("set"), "--json", "--near", "0.1"]).succeeds().json_lines()[0];
+    assert_eq!(facts["shapes"], json!({"alpaca": 3, "text": 1}));
+    assert_eq!((&facts["repeats"]["exact"], &facts["repeats"]["near"]["rows"]), (&json!(1), &json!(0)));
+    assert_eq!(facts["repeats"]["prompts_with_several_outputs"], 1);
+    let pair = &facts["repeats"]["first"][0];
+    assert!(pair["row"]["place"].as_str().unwrap().ends_with("a.csv:3"), "{pair}");
+    assert_eq!(facts["files"][1]["file"], "b.txt");
+    let screen = luthier(&["inspect", &folder.path("set")]).succeeds().stdout;
+    assert!(screen.contains("2 different ones") || screen.contains("1 different ones"), "{screen}");
+}
+
+#[test]
+fn the_page_of_a_data_set_is_one_file() {
+    let folder = Folder::new();
+    let rows = folder.write("rows.jsonl", ROWS);
+    let page = folder.path("page.html");
+    let printed = luthier(&["inspect", &rows, "--html", &page, "--language", "zh-Hant", "--model", QWEN]).succeeds();
+    assert_eq!(printed.stdout, format!("{page}\n"));
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("<html lang=\"zh-Hant\">") && html.contains("有標籤的 token"), "{html}");
+    assert!(!html.contains("<script") && !html.contains("http://"), "nothing is loaded");
+}
+
+#[test]
+fn data_that_cannot_be_read_is_refused_in_one_line() {
+    let folder = Folder::new();
+    let empty = folder.write("empty.jsonl", "");
+    luthier(&["inspect", &empty]).refuses(&["empty.jsonl holds no records: it is empty"]);
+    let unknown = folder.write("rows.data", "a,b\n1,2\n");
+    luthier(&["inspect", &unknown]).refuses(&["rows.data: neither content nor name", "--format: json, csv"]);
+    let known = luthier(&["inspect", &unknown, "--format", "csv"]).succeeds();
+    assert!(known.stdout.contains("1 records: 1 rows (1 columns)"), "{}", known.stdout);
+    let rows = folder.write("rows.jsonl", ROWS);
+    luthier(&["inspect", &rows, "--near", "0.9"]).refuses(&["--near: 0.9 is no share from 0 to 0.3"]);
+    luthier(&["inspect", &rows, "--max-length", "9"]).refuses(&["--model"]);
+    luthier(&["inspect", &rows, "--model", "no/such/folder"]).refuses(&["--model: there is no no/such/folder"]);
+    luthier(&["inspect", QWEN, "--near", "0.1"]).refuses(&["--near is for data"]);
 }

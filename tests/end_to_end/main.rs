@@ -8,6 +8,7 @@ mod build;
 mod chat;
 mod collect;
 mod command;
+mod data;
 mod doctor;
 mod explain;
 mod export;

@@ -24,3 +24,5 @@ pub use phrasing::{Build, Cut, NoRow, Phrasing};
 pub use pipeline::{Apart, Collected, Duplicates, Pipeline, Progress};
 pub use row::{Said, TaskRow};
 pub use split::Sides;
+pub(crate) use spool::SpoolWriter;
+pub(crate) use twins::Twins;

@@ -65,7 +65,7 @@ pub trait Step: Send + Sync {
 /// Which fields of a document a step looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Over {
-    /// All of them but those that hold no running text: `id`, `url`, `date`, `html`, `messages`.
+    /// All of them but those that hold no running text: `id`, `url`, `date`, `html`, `messages`, `source`.
     #[default]
     AllText,
     /// These, where the document has them.
@@ -73,7 +73,7 @@ pub enum Over {
 }
 
 /// Fields that hold no running text.
-const NO_TEXT: [&str; 8] = ["id", "url", "date", "html", "messages", "links", "sent_id", "paragraph_id"];
+const NO_TEXT: [&str; 9] = ["id", "url", "date", "html", "messages", "links", "sent_id", "paragraph_id", "source"];
 
 impl Over {
     /// The given fields.

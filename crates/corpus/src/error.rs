@@ -64,6 +64,12 @@ pub enum CorpusError {
         /// What it answered, or why it did not.
         why: String,
     },
+    /// A source in which there is nothing.
+    #[error("{} holds no records: {}", path.display(), if path.is_dir() { "its files are empty, or there are none" } else { "it is empty" })]
+    NoRecords {
+        /// The file or folder.
+        path: PathBuf,
+    },
     /// A setting makes no sense.
     #[error("{setting}: {cause}")]
     Setting {

@@ -2,7 +2,8 @@
 //! generator.
 //!
 //! Data flows one way. A [`Source`] gives [`Document`]s, and a [`SourceFault`] for each record that cannot be read. [`clean`] looks at one
-//! document at a time, [`duplicates`] at all of them, and [`build`] writes rows with a ledger whose totals balance.
+//! document at a time, [`duplicates`] at all of them, and [`build`] writes rows with a ledger whose totals balance. [`statistics`] tells what
+//! a data set holds, and what changed between two of them.
 //!
 //! The generator invents [`devices`]: from them the pocket base model learns to write, and on them the quickstart recipe tunes it. A
 //! recipe names a source of this kind by a word (`{ generate = "devices", rows = 4000, part = "train" }`); [`Generated`] reads the word
@@ -34,6 +35,7 @@ mod generated_files;
 mod letters;
 mod random;
 pub mod source;
+pub mod statistics;
 
 use std::str::FromStr;
 

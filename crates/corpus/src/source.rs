@@ -6,6 +6,7 @@
 //! A record that cannot be read is a [`crate::SourceFault`], and the ones after it go on.
 
 mod archive;
+mod batch;
 mod bytes;
 mod conllu;
 mod json;
@@ -27,6 +28,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 pub use archive::{ArchiveRecord, Archives, Headers, HttpResponse, RecordKind};
+pub(crate) use batch::BATCH;
 pub use bytes::{Bounds, Compression};
 pub use luthier_text::pieces::Within;
 pub use mapping::Mapping;
@@ -63,6 +65,9 @@ pub struct Source {
     pub encoding: Option<String>,
     /// How far reading may go.
     pub bounds: Bounds,
+    /// Whether rows of JSON in a shape that training reads must be such as training takes: their texts no numbers, nothing empty, roles
+    /// in turn. What is no text becomes one otherwise.
+    pub trainable: bool,
 }
 
 impl Source {
@@ -79,6 +84,7 @@ impl Source {
             header: None,
             encoding: None,
             bounds: Bounds::default(),
+            trainable: false,
         }
     }
 
@@ -226,7 +232,8 @@ impl FileFormat {
         }
     }
 
-    fn of_name(path: &Path) -> Option<Self> {
+    /// What a file's name says.
+    pub(crate) fn of_name(path: &Path) -> Option<Self> {
         let name = path.file_name()?.to_string_lossy().to_ascii_lowercase();
         let name = [".gz", ".zst", ".bz2"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(&name).to_owned();
         Some(match name.rsplit_once('.')?.1 {
@@ -328,7 +335,7 @@ impl Iterator for Documents {
 }
 
 /// The fault of a file that cannot be opened.
-fn unopened(file: PathBuf, error: &CorpusError) -> SourceFault {
+pub(crate) fn unopened(file: PathBuf, error: &CorpusError) -> SourceFault {
     let kind = SourceFaultKind::BreaksOff(error.to_string());
     SourceFault { file: file.into(), position: Position::Whole, url: None, kind }
 }

@@ -46,7 +46,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, Failure> {
 type Numbered = (usize, Result<Value, String>);
 
 /// The rows of a file's bytes; one that is not JSON does not hide the others.
-pub(crate) fn values(bytes: &[u8]) -> Result<Vec<Numbered>, String> {
+fn values(bytes: &[u8]) -> Result<Vec<Numbered>, String> {
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
         format!("not UTF-8 in line {line}; save the file as UTF-8")

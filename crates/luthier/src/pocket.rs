@@ -35,13 +35,17 @@ pub(crate) fn folder() -> Result<PathBuf, Failure> {
 }
 
 fn unpack(dir: &Path) -> std::io::Result<()> {
-    let written = luthier_files::write_folder_aside(dir, |aside| {
+    // Processes that unpack it at the same time each write a folder of their own; the first to be done gives it its name.
+    let own = dir.with_extension(std::process::id().to_string());
+    luthier_files::write_folder_aside(&own, |aside| {
         FILES.iter().try_for_each(|(name, bytes)| {
             luthier_files::write_atomically(&aside.join(name), |file| file.write_all(bytes))
         })
-    });
-    // Another process may have unpacked it meanwhile.
-    if dir.is_dir() { Ok(()) } else { written }
+    })?;
+    match std::fs::rename(&own, dir) {
+        Err(_) if dir.is_dir() => std::fs::remove_dir_all(&own),
+        renamed => renamed,
+    }
 }
 
 fn cache() -> PathBuf {

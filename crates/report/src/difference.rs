@@ -1,4 +1,4 @@
-//! Which characters two texts share: the highlighting of an answer against its reference.
+//! Which characters or words two texts share: the highlighting of an answer against its reference, and of a row against what it was.
 //!
 //! Characters are grapheme clusters, so Chinese is compared character by character and an accent or an emoji is never
 //! torn apart. The shortest edit script alone is hard to read: chance matches of single letters scatter the marks. So an
@@ -10,19 +10,35 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use unicode_segmentation::UnicodeSegmentation as _;
 
 /// A stretch of a text.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Span {
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Span {
     /// Whether the other text lacks it.
     pub differs: bool,
+    /// What it says.
     pub text: String,
 }
 
 /// Both texts as spans: (reference with what the output lacks marked, output with what the reference lacks marked).
 pub(crate) fn spans(reference: &str, output: &str) -> (Vec<Span>, Vec<Span>) {
-    let old: Vec<&str> = reference.graphemes(true).collect();
-    let new: Vec<&str> = output.graphemes(true).collect();
-    let ops = capture_diff_slices(Algorithm::Myers, &old, &new);
-    let mut blocks: Vec<Block> = ops.into_iter().map(|op| Block::of(op, &old)).collect();
+    let [old, new] = [reference, output].map(|text| text.graphemes(true).collect::<Vec<&str>>());
+    spans_of(&old, &new, |grapheme| if grapheme.is_ascii() { 1 } else { 2 })
+}
+
+/// Both texts as spans of whole words, and of single characters where words are not set apart, as in Chinese: (before with what is gone
+/// marked, after with what has come marked).
+#[must_use]
+pub fn word_spans(before: &str, after: &str) -> (Vec<Span>, Vec<Span>) {
+    let [old, new] = [before, after].map(|text| text.split_word_bounds().collect::<Vec<&str>>());
+    spans_of(&old, &new, |word| match word.is_ascii() {
+        true => usize::from(!word.trim().is_empty()),
+        false => 2,
+    })
+}
+
+/// `weight` says how much the agreement in a unit counts.
+fn spans_of(old: &[&str], new: &[&str], weight: fn(&str) -> usize) -> (Vec<Span>, Vec<Span>) {
+    let ops = capture_diff_slices(Algorithm::Myers, old, new);
+    let mut blocks: Vec<Block> = ops.into_iter().map(|op| Block::of(op, old, weight)).collect();
     give_up_chance_matches(&mut blocks);
     let mut sides = (Vec::new(), Vec::new());
     let (mut from_old, mut from_new) = (0, 0);
@@ -35,15 +51,15 @@ pub(crate) fn spans(reference: &str, output: &str) -> (Vec<Span>, Vec<Span>) {
     sides
 }
 
-fn push(spans: &mut Vec<Span>, differs: bool, graphemes: &[&str]) {
+fn push(spans: &mut Vec<Span>, differs: bool, units: &[&str]) {
     match spans.last_mut() {
-        _ if graphemes.is_empty() => {}
-        Some(last) if last.differs == differs => last.text.extend(graphemes.iter().copied()),
-        _ => spans.push(Span { differs, text: graphemes.concat() }),
+        _ if units.is_empty() => {}
+        Some(last) if last.differs == differs => last.text.extend(units.iter().copied()),
+        _ => spans.push(Span { differs, text: units.concat() }),
     }
 }
 
-/// `old` graphemes of the reference against `new` of the output, following on from the block before.
+/// `old` units of the reference against `new` of the output, following on from the block before.
 struct Block {
     equal: bool,
     old: usize,
@@ -53,9 +69,9 @@ struct Block {
 }
 
 impl Block {
-    fn of(op: DiffOp, old: &[&str]) -> Self {
+    fn of(op: DiffOp, old: &[&str], weight: fn(&str) -> usize) -> Self {
         let at = op.old_range();
-        let agreement = old[at.clone()].iter().map(|grapheme| if grapheme.is_ascii() { 1 } else { 2 }).sum();
+        let agreement = old[at.clone()].iter().map(|unit| weight(unit)).sum();
         Self { equal: matches!(op, DiffOp::Equal { .. }), old: at.len(), new: op.new_range().len(), agreement }
     }
 
@@ -103,6 +119,15 @@ mod tests {
         let (reference, output) = spans("十八年，奚、契丹犯塞。", "十八年，奚、契丹侵犯邊塞。");
         assert_eq!(shown(&reference), "十八年，奚、契丹犯塞。");
         assert_eq!(shown(&output), "十八年，奚、契丹[侵]犯[邊]塞。");
+    }
+
+    #[test]
+    fn words_are_never_torn_and_chinese_among_them_is_compared_by_characters() {
+        let (before, after) = word_spans("a red umbrella, 契丹犯塞", "a scarlet umbrella, 契丹侵犯邊塞");
+        assert_eq!(shown(&before), "a [red] umbrella, 契丹犯塞");
+        assert_eq!(shown(&after), "a [scarlet] umbrella, 契丹[侵]犯[邊]塞");
+        let (before, after) = word_spans("the old man sleeps", "the young cat eats");
+        assert_eq!((shown(&before).as_str(), shown(&after).as_str()), ("the [old man sleeps]", "the [young cat eats]"));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! needs no network and no script, follows the reader's light or dark setting, and prints.
 //!
 //! What a run does not hold yet is said so on the page; what it holds but cannot be read is an error with file and line.
-//! `explain` draws something else: how an answer was decoded, from a document that its caller fills in.
+//! `explain` draws something else: how an answer was decoded, from a document that its caller fills in; and `data` what a data set holds,
+//! and what changed between two.
 //!
 //! The crate depends on files only, so that the report of an old run, or one made elsewhere, can be drawn at any time.
 //!
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod chart;
+pub mod data;
 mod difference;
 mod error;
 pub mod explain;
@@ -26,6 +28,7 @@ mod page;
 mod phrases;
 mod render;
 mod run;
+mod terminal;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

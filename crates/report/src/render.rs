@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::page::Page;
 
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 11] = [
+    ("head.html", include_str!("../templates/head.html")),
     ("report.html", include_str!("../templates/report.html")),
     ("charts.html", include_str!("../templates/charts.html")),
     ("data.html", include_str!("../templates/data.html")),
@@ -17,6 +18,8 @@ const TEMPLATES: [(&str, &str); 8] = [
     ("report.css", include_str!("../templates/report.css")),
     ("explain.html", include_str!("../templates/explain.html")),
     ("explain.css", include_str!("../templates/explain.css")),
+    ("dataset.html", include_str!("../templates/dataset.html")),
+    ("dataset.css", include_str!("../templates/dataset.css")),
 ];
 
 /// The page of a run as HTML.
@@ -27,6 +30,11 @@ pub(crate) fn html(page: &Page) -> Result<String, minijinja::Error> {
 /// The page of an explanation as HTML.
 pub(crate) fn explanation(page: &impl Serialize) -> Result<String, minijinja::Error> {
     render("explain.html", page)
+}
+
+/// The page of a data set as HTML.
+pub(crate) fn data(page: &impl Serialize) -> Result<String, minijinja::Error> {
+    render("dataset.html", page)
 }
 
 /// Everything put into a template is escaped, and no character of it can steer the page.

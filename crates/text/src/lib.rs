@@ -37,8 +37,8 @@ pub use options::{DataOptions, Dedup, Overlong, Part, Source, Split, SplitBy, Te
 pub use prepare::{Prepared, TestRow, prepare};
 pub use render::{Example, PromptTokens, Renderer};
 pub use rows::{
-    Content, Fault, FaultKind, Format, Message, Role, Row, RowFault, check_conversation, messages_from_json, read_all,
-    read_rows,
+    Content, Fault, FaultKind, Format, Message, Role, Row, RowFault, check_conversation, check_row, messages_from_json,
+    read_all, read_rows,
 };
 pub use template::{Chat, ChosenTemplate, Template};
 pub use tokenizer::{Encoded, NewToken, SpecialToken, StreamDecoder, Tokenizer};

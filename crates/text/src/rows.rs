@@ -15,7 +15,7 @@ use crate::options::Source;
 use crate::pieces::{Body, OpenError, Pieces};
 pub use fault::{Fault, FaultKind, RowFault};
 pub use message::{Message, Role, check_conversation, messages_from_json};
-pub use shape::{Content, Format};
+pub use shape::{Content, Format, check_row};
 
 /// A good row.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,7 +70,7 @@ fn read_from(
         let Some(piece) = pieces.next().map_err(TextError::read(path))? else { break };
         let line = piece.line;
         let content = piece.body.and_then(|body| match body {
-            Body::Json(value) => shape::content(value, source.format),
+            Body::Json(value) => shape::content(&value, source.format),
             Body::Paragraph(text) => shape::paragraph(text),
         });
         rows.push(match content {

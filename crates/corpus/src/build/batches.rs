@@ -1,4 +1,4 @@
-//! The documents of a source, a batch at a time.
+//! The documents of a source, a batch at a time, under the name that the recipe gives it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,6 @@ use crate::document::Document;
 use crate::error::CorpusError;
 use crate::fault::SourceFault;
 use crate::source::Documents;
-
-/// Documents that are worked on together.
-pub(super) const BATCH: usize = 2048;
-
-/// Bytes of text after which a batch is full.
-const BATCH_BYTES: usize = 8 << 20;
 
 /// The documents of a source in batches, under the name that the recipe gives it.
 pub(super) struct Batches<'c> {
@@ -29,22 +23,14 @@ impl<'c> Batches<'c> {
     }
 
     pub(super) fn next(&mut self) -> Option<(Vec<Document>, Vec<SourceFault>)> {
-        let (mut documents, mut faults, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while documents.len() + faults.len() < BATCH && bytes < BATCH_BYTES {
-            match self.documents.next() {
-                None => break,
-                Some(Ok(mut document)) => {
-                    bytes += document.fields.iter().map(|(_, text)| text.len()).sum::<usize>();
-                    document.provenance.file = self.name_of(&document.provenance.file);
-                    documents.push(document);
-                }
-                Some(Err(mut fault)) => {
-                    fault.file = self.name_of(&fault.file);
-                    faults.push(fault);
-                }
-            }
+        let (mut documents, mut faults) = self.documents.batch()?;
+        for document in &mut documents {
+            document.provenance.file = self.name_of(&document.provenance.file);
         }
-        (!documents.is_empty() || !faults.is_empty()).then_some((documents, faults))
+        for fault in &mut faults {
+            fault.file = self.name_of(&fault.file);
+        }
+        Some((documents, faults))
     }
 
     fn name_of(&mut self, file: &Arc<Path>) -> Arc<Path> {

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use luthier_text::Reason;
 use rayon::prelude::*;
 
-use super::batches::{BATCH, Batches};
+use super::batches::Batches;
 use super::card;
 use super::choice::Choice;
 use super::files::{Files, Waiting, create, to_line};
@@ -32,7 +32,7 @@ use crate::document::Document;
 use crate::duplicates::{Contaminated, Contamination, NearOf, NearOptions};
 use crate::error::CorpusError;
 use crate::letters::Widths;
-use crate::source::Source;
+use crate::source::{BATCH, Source};
 
 /// A source, and what is said of it.
 #[derive(Debug, Clone)]

@@ -12,7 +12,7 @@ use crate::document::{Document, Position, Provenance};
 use crate::source::Shape;
 
 /// Documents being laid down.
-pub(super) struct SpoolWriter {
+pub(crate) struct SpoolWriter {
     path: PathBuf,
     writer: BufWriter<File>,
     files: Vec<Arc<Path>>,
@@ -22,7 +22,7 @@ pub(super) struct SpoolWriter {
 }
 
 /// Documents that can be had again by their number, on any thread.
-pub(super) struct Spool {
+pub(crate) struct Spool {
     /// `None` where there are none: an empty file cannot be mapped everywhere.
     bytes: Option<MappedBytes>,
     files: Vec<Arc<Path>>,
@@ -50,16 +50,16 @@ struct Found {
 }
 
 impl SpoolWriter {
-    pub(super) fn create(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn create(path: PathBuf) -> io::Result<Self> {
         let writer = BufWriter::with_capacity(1 << 18, File::create(&path)?);
         Ok(SpoolWriter { path, writer, files: Vec::new(), starts: Vec::new(), at: 0 })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.len()
     }
 
-    pub(super) fn push(&mut self, document: &Document) -> io::Result<()> {
+    pub(crate) fn push(&mut self, document: &Document) -> io::Result<()> {
         let Document { id, shape, fields, provenance } = document;
         let laid = Laid {
             id,
@@ -83,7 +83,7 @@ impl SpoolWriter {
         self.files.len() - 1
     }
 
-    pub(super) fn finish(mut self) -> io::Result<Spool> {
+    pub(crate) fn finish(mut self) -> io::Result<Spool> {
         self.writer.flush()?;
         drop(self.writer);
         let bytes = if self.at == 0 { None } else { Some(MappedBytes::of_file(&self.path)?) };
@@ -93,12 +93,12 @@ impl SpoolWriter {
 }
 
 impl Spool {
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.starts.len() - 1
     }
 
     /// The document of a number, as it was laid down.
-    pub(super) fn get(&self, number: usize) -> io::Result<Document> {
+    pub(crate) fn get(&self, number: usize) -> io::Result<Document> {
         let missing = || io::Error::other("the file of documents between the passes is not as it was written");
         let all = self.bytes.as_ref().map(MappedBytes::as_slice).unwrap_or_default();
         let end = |at: usize| usize::try_from(self.starts[at]).map_err(io::Error::other);

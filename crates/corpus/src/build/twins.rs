@@ -12,15 +12,15 @@ use crate::duplicates::{Exact, Near, NearOf};
 use crate::error::CorpusError;
 
 /// What was found of all documents; empty where it was not looked for.
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Of each document the earlier one that says the same.
-    pub(super) same_as: Vec<Option<usize>>,
+    pub(crate) same_as: Vec<Option<usize>>,
     /// Of each document the earlier one that says nearly the same.
-    pub(super) near: Vec<Option<NearOf>>,
+    pub(crate) near: Vec<Option<NearOf>>,
 }
 
 /// Duplicates while documents come.
-pub(super) struct Twins {
+pub(crate) struct Twins {
     over: Over,
     exact: Option<Exact>,
     near: Option<Near>,
@@ -30,7 +30,7 @@ pub(super) struct Twins {
 }
 
 impl Twins {
-    pub(super) fn new(duplicates: &Duplicates) -> Result<Self, CorpusError> {
+    pub(crate) fn new(duplicates: &Duplicates) -> Result<Self, CorpusError> {
         Ok(Twins {
             over: duplicates.over.clone(),
             exact: duplicates.exact.then(Exact::new),
@@ -41,7 +41,7 @@ impl Twins {
     }
 
     /// Takes the next documents, of which the first has this number.
-    pub(super) fn add(&mut self, documents: &[Document], first: usize) {
+    pub(crate) fn add(&mut self, documents: &[Document], first: usize) {
         if self.exact.is_none() && self.near.is_none() {
             return;
         }
@@ -69,7 +69,7 @@ impl Twins {
         }
     }
 
-    pub(super) fn finish(self, spool: &Spool, over: &Over) -> io::Result<Found> {
+    pub(crate) fn finish(self, spool: &Spool, over: &Over) -> io::Result<Found> {
         let Twins { near, same_as, compared, .. } = self;
         let Some(near) = near else { return Ok(Found { same_as, near: Vec::new() }) };
         let text_of = |number: usize| -> io::Result<String> {

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use luthier_text::pieces::{Body, OpenError, Piece, Pieces, Unparsed};
+use luthier_text::{Fault, check_row};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
@@ -93,24 +94,34 @@ pub(super) struct RowReader {
     file: Arc<Path>,
     name: String,
     mapping: Mapping,
+    trainable: bool,
     first: Option<(Shape, Vec<String>)>,
 }
 
 impl RowReader {
     pub(super) fn new(source: &Source, file: Arc<Path>) -> Self {
         let name = file.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        RowReader { file, name, mapping: source.columns.clone(), first: None }
+        RowReader { file, name, mapping: source.columns.clone(), trainable: source.trainable, first: None }
     }
 
     fn read(&self, piece: Piece, in_lines: bool) -> Read {
         let at = piece.line as u64;
         let position = if in_lines { Position::Line(at) } else { Position::Row(at) };
         match piece.body {
-            Ok(Body::Json(Value::Object(row))) => self.read_row(position, row),
+            Ok(Body::Json(Value::Object(row))) => match self.unfit(&row) {
+                Some(fault) => Read::fault(position, SourceFaultKind::Row(fault)),
+                None => self.read_row(position, row),
+            },
             Ok(Body::Json(other)) => Read::fault(position, no_object(&other)),
             Ok(Body::Paragraph(_)) => Read::fault(position, SourceFaultKind::Empty),
             Err(fault) => Read::fault(position, SourceFaultKind::Row(fault)),
         }
+    }
+
+    /// What keeps a row from being trained, where that is asked for and its shape is one that training reads.
+    fn unfit(&self, row: &Map<String, Value>) -> Option<Fault> {
+        let asked = self.trainable && self.mapping.is_empty() && Shape::of(row).is_trained();
+        if asked { check_row(row).err() } else { None }
     }
 
     pub(super) fn read_row(&self, position: Position, row: Map<String, Value>) -> Read {

@@ -157,6 +157,11 @@ impl Shape {
         !matches!(self, Shape::Columns | Shape::Text | Shape::Mapped)
     }
 
+    /// Whether rows of this shape are such as training reads as they stand.
+    pub(super) fn is_trained(self) -> bool {
+        matches!(self, Shape::Alpaca | Shape::PromptCompletion | Shape::InputTarget | Shape::Messages | Shape::Text)
+    }
+
     /// The documents of a row, each with its own id where it has one.
     pub(super) fn documents(self, row: Map<String, Value>) -> Result<Vec<Parsed>, Fault> {
         let one = |parsed: Result<Parsed, Fault>| parsed.map(|parsed| vec![parsed]);

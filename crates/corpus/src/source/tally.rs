@@ -26,7 +26,7 @@ impl Tally {
         *self.documents.entry(shape.name()).or_default() += 1;
     }
 
-    pub(super) fn fault(&mut self, fault: &SourceFault) {
+    pub(crate) fn fault(&mut self, fault: &SourceFault) {
         self.records += 1;
         *self.faults.entry(fault.kind.label()).or_default() += 1;
     }

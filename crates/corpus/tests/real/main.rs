@@ -8,3 +8,4 @@ mod duplicates;
 mod files;
 mod opencc;
 mod pipeline;
+mod statistics;

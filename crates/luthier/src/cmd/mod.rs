@@ -3,6 +3,7 @@
 pub(crate) mod build;
 pub(crate) mod chat;
 pub(crate) mod collect;
+pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod evaluate;
 pub(crate) mod explain;

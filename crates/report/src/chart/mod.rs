@@ -4,11 +4,13 @@
 //! that must be read both on a wide screen and on a telephone is laid out twice, and the page's CSS shows one of them.
 
 mod bars;
+mod histogram;
 mod lines;
 mod scale;
 mod thin;
 
 pub(crate) use bars::{BarPair, BarPanel, BarValue};
+pub(crate) use histogram::{Binned, Histogram};
 pub(crate) use lines::{LineChart, Series};
 pub(crate) use thin::{Point, running_mean};
 

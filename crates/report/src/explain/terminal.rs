@@ -1,11 +1,10 @@
 //! The explanation for a terminal of 80 columns: a table a step, or the tree of the beams.
 
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 
 use super::{BeamStep, Candidate, Continuation, End, Explanation, Fate, Group, Hypothesis, Step, Token};
+use crate::terminal::{Pen, Style, WIDTH};
 
-/// Columns of the terminal.
-const WIDTH: usize = 80;
 /// Columns of a token with its id.
 const TOKEN: usize = 27;
 /// Columns of a number, and how many of them stand beside a token.
@@ -14,55 +13,10 @@ const NUMBERS: usize = (WIDTH - TOKEN) / NUMBER;
 /// Levels of the tree that are shown by indentation; what is deeper stands no further to the right.
 const LEVELS: usize = 14;
 
-/// How a piece stands out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Style {
-    Bold,
-    Faint,
-}
-
-/// Writes with or without colours.
-struct Pen {
-    colours: bool,
-    text: String,
-}
-
-impl Pen {
-    fn line(&mut self, line: &str, style: Option<Style>) {
-        let line = line.trim_end();
-        match style.filter(|_| self.colours) {
-            Some(Style::Bold) => self.text += &format!("\u{1b}[1;32m{line}\u{1b}[0m\n"),
-            Some(Style::Faint) => self.text += &format!("\u{1b}[2m{line}\u{1b}[0m\n"),
-            None => self.text += &format!("{line}\n"),
-        }
-    }
-
-    /// Text from column `start` on, broken at spaces or else where the line is full, what follows in column `indent`.
-    fn paragraph(&mut self, text: &str, start: usize, indent: usize) {
-        let (mut line, mut begun) = (" ".repeat(start), false);
-        for word in text.split_inclusive(' ') {
-            let whole = word.trim_end().width();
-            if begun && line.width() + whole > WIDTH && indent + whole <= WIDTH {
-                self.line(&line, None);
-                line = " ".repeat(indent);
-            }
-            for c in word.chars() {
-                if c != ' ' && line.width() + c.width().unwrap_or(0) > WIDTH {
-                    self.line(&line, None);
-                    line = " ".repeat(indent);
-                }
-                line.push(c);
-                begun = true;
-            }
-        }
-        self.line(&line, None);
-    }
-}
-
 /// The explanation for a terminal, with colours where they are wanted.
 #[must_use]
 pub fn text(explanation: &Explanation, colours: bool) -> String {
-    let mut pen = Pen { colours, text: String::new() };
+    let mut pen = Pen::new(colours);
     pen.paragraph(&format!("{}: {}", explanation.model, explanation.search), 0, 2);
     if !explanation.parameters.is_empty() {
         let given: Vec<String> = explanation.parameters.iter().map(|(name, value)| format!("{name}={value}")).collect();

@@ -7,7 +7,7 @@ mod examples;
 mod facts;
 mod ledger;
 mod scores;
-mod texts;
+pub(crate) mod texts;
 mod verdict;
 
 use std::collections::BTreeMap;

@@ -29,7 +29,7 @@ pub(crate) struct Text {
 
 impl Text {
     /// A text of an example.
-    pub(super) fn example(text: &str, language: Language) -> Self {
+    pub(crate) fn example(text: &str, language: Language) -> Self {
         Self::cut(text, EXAMPLE, BYTES, language)
     }
 

@@ -1,5 +1,6 @@
 //! Run folders of every kind, and what their pages say.
 
+mod data;
 mod explain;
 mod folder;
 mod markup;

@@ -63,31 +63,43 @@ impl FromStr for Format {
     }
 }
 
+/// Whether a row, its shape recognised by its fields, can be trained on.
+///
+/// # Errors
+/// The fault with its field.
+pub fn check_row(row: &Map<String, Value>) -> Result<(), Fault> {
+    of_object(row, Format::Auto).map(drop)
+}
+
 /// Reads a row's JSON value.
-pub(super) fn content(value: Value, format: Format) -> Result<Content, Fault> {
-    let Value::Object(object) = value else {
-        return Err(Fault::of(FaultKind::NotAnObject(kind_of(&value))));
-    };
-    match if format == Format::Auto { detect(&object)? } else { format } {
+pub(super) fn content(value: &Value, format: Format) -> Result<Content, Fault> {
+    match value {
+        Value::Object(object) => of_object(object, format),
+        other => Err(Fault::of(FaultKind::NotAnObject(kind_of(other)))),
+    }
+}
+
+fn of_object(object: &Map<String, Value>, format: Format) -> Result<Content, Fault> {
+    match if format == Format::Auto { detect(object)? } else { format } {
         Format::Alpaca => {
-            let output = text_field(&object, "output", "output")?;
-            let instruction = text_field(&object, "instruction", "instruction")?;
+            let output = text_field(object, "output", "output")?;
+            let instruction = text_field(object, "instruction", "instruction")?;
             let input = match object.get("input") {
                 None | Some(Value::Null) => "",
-                Some(_) => text_field(&object, "input", "input")?,
+                Some(_) => text_field(object, "input", "input")?,
             };
             pair(("instruction", Message::instruction(instruction.to_string(), input.to_string())), ("output", output))
         }
-        Format::PromptCompletion => prompt_and_answer(&object, "prompt", "completion"),
-        Format::InputTarget => prompt_and_answer(&object, "input", "target"),
+        Format::PromptCompletion => prompt_and_answer(object, "prompt", "completion"),
+        Format::InputTarget => prompt_and_answer(object, "input", "target"),
         Format::Messages => {
-            let list = object.get("messages").ok_or_else(|| missing(&object, "messages", "messages"))?;
+            let list = object.get("messages").ok_or_else(|| missing(object, "messages", "messages"))?;
             let messages = messages_from_json(list)?;
             check_conversation(&messages)?;
             Ok(Content::Conversation(messages))
         }
         Format::Text | Format::Auto => {
-            let text = text_field(&object, "text", "text")?;
+            let text = text_field(object, "text", "text")?;
             if text.trim().is_empty() {
                 return Err(Fault::at("text", FaultKind::EmptyOutput));
             }

@@ -1,97 +1,150 @@
-//! A data file on a screen: its rows and their fields, every fault, and how long the texts are.
+//! Data on a screen, as JSON or as a page: how many rows of which kind, what is wrong with them, how long they are, what repeats.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use luthier_text::{Content, Role, Row, RowFault, Source, read_rows};
-use serde_json::{Map, Value, json};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use luthier_corpus::duplicates::NearOptions;
+use luthier_corpus::statistics::{DataSet, NearSearch, Options, Rendering, Statistics};
+use luthier_corpus::{CorpusError, FileFormat};
+use luthier_hub::{Hub, Want};
+use luthier_report::Language;
+use luthier_report::data::{render_data, text};
+use luthier_text::{Renderer, Template, Tokenizer};
 
-use super::facts::Facts;
+use super::marks;
+use super::record::Record;
+use crate::cmd::report::parse_language;
 use crate::cmd::{Failure, print};
-use crate::input;
+use crate::open::find;
 
-pub(super) fn show(path: &Path, most_faults: usize, json: bool) -> Result<(), Failure> {
-    let rows = read_rows(&Source::new(path), 0, None).map_err(Failure::input)?;
-    let (mut good, mut faults): (Vec<Row>, Vec<RowFault>) = (Vec::new(), Vec::new());
-    for row in rows {
-        match row {
-            Ok(row) => good.push(row),
-            Err(fault) => faults.push(fault),
-        }
+/// What is asked about data, and about nothing else.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataArgs {
+    /// Counts tokens and labels with the tokenizer and template of this model: a folder, a name on the Hub, or `pocket`. Loads no weights
+    #[arg(long, value_name = "MODEL")]
+    model: Option<PathBuf>,
+    /// With --model: how many rows are longer than so many tokens
+    #[arg(long, value_name = "N", requires = "model")]
+    max_length: Option<u64>,
+    /// Finds rows that differ from an earlier one in at most this share of their letters, from 0 to 0.3. Takes about 450 bytes of memory a
+    /// row, and the room of the rows in the folder for temporary files
+    #[arg(long, value_name = "SHARE")]
+    near: Option<f64>,
+    /// What the files are, where content and names do not tell
+    #[arg(long, value_name = "FORMAT", default_value = "auto")]
+    #[arg(value_parser = PossibleValuesParser::new(FileFormat::NAMES).try_map(|name| name.parse::<FileFormat>()))]
+    format: FileFormat,
+    /// How many faults to name; all are counted
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    faults: usize,
+    /// How many frequent instructions and outputs, repeats and conflicts to show of each
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    top: usize,
+    /// Decides which rows are shown
+    #[arg(long, value_name = "SEED", default_value_t = 42)]
+    seed: u64,
+    /// Writes a page with histograms: one file without scripts
+    #[arg(long, value_name = "PAGE", conflicts_with = "json")]
+    html: Option<PathBuf>,
+    /// Language of the page: en or zh-Hant
+    #[arg(long, default_value = "en", value_parser = parse_language)]
+    language: Language,
+}
+
+impl DataArgs {
+    /// The first flag that only data understands, where one was given.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--model", self.model.is_some()),
+            ("--max-length", self.max_length.is_some()),
+            ("--near", self.near.is_some()),
+            ("--format", self.format != FileFormat::Auto),
+            ("--html", self.html.is_some()),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
     }
-    let mut facts = Facts::new("data");
-    facts.add("file", path.display().to_string());
-    facts.add("rows", good.len() + faults.len());
-    facts.add("usable", good.len());
-    facts.add("with_faults", faults.len());
-    facts.add("fields", fields(path));
-    facts.add("kinds_of_fault", counted(faults.iter().map(|fault| fault.kind.label().to_owned())));
-    facts.add("characters", lengths(&good));
+}
+
+/// A tokenizer and the template that goes with it.
+struct Texts {
+    name: String,
+    tokenizer: Tokenizer,
+    template: Template,
+}
+
+impl Texts {
+    fn open(model: &Path, hub: &Hub) -> Result<Self, Failure> {
+        let dir = find(model, hub, Want::Description)?.dir;
+        if !dir.exists() {
+            return Err(Failure::input(format!("--model: there is no {}", dir.display())));
+        }
+        let tokenizer = Tokenizer::from_model(&dir).map_err(Failure::input)?;
+        let chosen = Template::choose("model", &dir, &tokenizer).map_err(Failure::input)?;
+        if let Some(notice) = chosen.notice {
+            eprintln!("note: {notice}");
+        }
+        Ok(Texts { name: model.display().to_string(), tokenizer, template: chosen.template })
+    }
+}
+
+pub(super) fn show(path: &Path, rows: usize, args: &DataArgs, hub: &Hub, json: bool) -> Result<(), Failure> {
+    let set = DataSet::open(path, args.format).map_err(failure)?;
+    let texts = args.model.as_ref().map(|model| Texts::open(model, hub)).transpose()?;
+    let rendering = texts.as_ref().map(|texts| Rendering {
+        renderer: Renderer::new(&texts.tokenizer, &texts.template),
+        max_length: args.max_length,
+    });
+    let scratch = args.near.map(|_| tempfile::tempdir()).transpose();
+    let scratch = scratch.map_err(|error| Failure::run(format!("no temporary folder: {error}")))?;
+    let near = args.near.zip(scratch.as_ref()).map(|(edited, scratch)| NearSearch {
+        options: NearOptions { edited, ..NearOptions::default() },
+        scratch: scratch.path().to_owned(),
+    });
+    let options = Options { examples: rows, seed: args.seed, faults: args.faults, pairs: args.top, near, rendering };
+    let statistics = Statistics::of(&set, &options, &mut progress()).map_err(failure)?;
+    let model = texts.as_ref().zip(rendering).map(|(texts, rendering)| (&*texts.name, &texts.tokenizer, rendering));
+    let record = Record { set: &set, statistics: &statistics, model, near: args.near, most: args.top };
+    let document = record.document()?;
+    if let Some(page) = &args.html {
+        let html = render_data(&document, args.language).map_err(Failure::run)?;
+        let written = luthier_files::write_atomically(page, |file| file.write_all(html.as_bytes()));
+        written.map_err(|error| Failure::run(format!("cannot write {}: {error}", page.display())))?;
+        return print(&format!("{}\n", page.display()));
+    }
     if json {
-        let listed = faults.iter().take(most_faults);
-        let listed = listed.map(|fault| json!({"line": fault.line, "field": fault.field, "message": fault.message()}));
-        facts.add("faults", listed.collect::<Value>());
-        return facts.print(true);
+        let json = serde_json::to_string(&document).map_err(Failure::run)?;
+        return print(&format!("{json}\n"));
     }
-    facts.print(false)?;
-    let mut lines: String = faults.iter().take(most_faults).map(|fault| format!("{fault}\n")).collect();
-    if faults.len() > most_faults {
-        lines += &format!("... {} more; --faults N shows N\n", faults.len() - most_faults);
+    print(&text(&document, marks::of_stdout(), marks::colours()))
+}
+
+/// Files and settings are the user's; a temporary file that cannot be written is not.
+pub(crate) fn failure(error: CorpusError) -> Failure {
+    match error {
+        CorpusError::Write { .. } => Failure::run(error),
+        CorpusError::Setting { setting: "near.edited", cause } => Failure::input(format!("--near: {cause}")),
+        CorpusError::UnknownFormat { path } => Failure::input(format!(
+            "{}: neither content nor name tell what it is; name it with --format: {}",
+            path.display(),
+            FileFormat::NAMES[1..].join(", ")
+        )),
+        _ => Failure::input(error),
     }
-    print(&lines)
 }
 
-/// How many rows have which fields.
-fn fields(path: &Path) -> Value {
-    let bytes = std::fs::read(path).unwrap_or_default();
-    let values = input::values(&bytes).unwrap_or_default();
-    let names = |value: Value| value.as_object().map(|row| row.keys().cloned().collect::<Vec<_>>().join(" "));
-    counted(values.into_iter().filter_map(|(_, value)| value.ok().and_then(names)))
-}
+/// How often a line about the progress is written.
+const EVERY: Duration = Duration::from_secs(15);
 
-fn counted(names: impl Iterator<Item = String>) -> Value {
-    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
-    names.for_each(|name| *counts.entry(name).or_default() += 1);
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    Value::from(counts.into_iter().map(|(name, count)| (name, Value::from(count))).collect::<Map<_, _>>())
-}
-
-/// Quantiles of the characters of prompts, answers and plain texts.
-fn lengths(rows: &[Row]) -> Value {
-    let mut lengths: [(&str, Vec<usize>); 3] = ["prompt", "answer", "text"].map(|name| (name, Vec::new()));
-    for row in rows {
-        match &row.content {
-            Content::Text(text) => lengths[2].1.push(text.chars().count()),
-            Content::Conversation(messages) => {
-                let count = |answers: bool| -> usize {
-                    let side = messages.iter().filter(|message| (message.role == Role::Assistant) == answers);
-                    side.map(|message| message.content.chars().count()).sum()
-                };
-                lengths[0].1.push(count(false));
-                lengths[1].1.push(count(true));
-            }
+/// A line on stderr now and then, where reading takes long.
+pub(crate) fn progress() -> impl FnMut(u64, &str) {
+    let mut last = Instant::now();
+    move |rows, file| {
+        if last.elapsed() >= EVERY {
+            eprintln!("read: {rows} rows, now {file}");
+            last = Instant::now();
         }
-    }
-    let filled = lengths.into_iter().filter(|(_, lengths)| !lengths.is_empty());
-    Value::from(filled.map(|(name, lengths)| (name.to_owned(), quantiles(lengths))).collect::<Map<_, _>>())
-}
-
-/// By nearest rank; `lengths` is not empty.
-fn quantiles(mut lengths: Vec<usize>) -> Value {
-    lengths.sort_unstable();
-    let at = |share: f64| lengths[((lengths.len() - 1) as f64 * share).round() as usize];
-    json!({"least": at(0.0), "q25": at(0.25), "median": at(0.5), "q75": at(0.75), "q95": at(0.95), "most": at(1.0)})
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quantiles_are_elements_of_the_list() {
-        let lengths = quantiles((1..=101).rev().collect());
-        assert_eq!(lengths, json!({"least": 1, "q25": 26, "median": 51, "q75": 76, "q95": 96, "most": 101}));
-        assert_eq!(quantiles(vec![7])["q95"], 7);
     }
 }

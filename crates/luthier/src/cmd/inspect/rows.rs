@@ -1,31 +1,16 @@
 //! The first training rows of a recipe as training sees them, and the ledger of them all.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
 use luthier_hub::{Hub, Want};
-use luthier_text::{Example, Tokenizer};
+use luthier_text::Example;
 use luthier_train::{Recipe, RenderedRows, RunFolder, find_models, render_rows};
 use serde_json::json;
 
+use super::marks;
 use crate::cmd::{Failure, print};
 use crate::progress::counter;
 use crate::stages;
-
-/// How what is learnt is set off: what stands before and after it, and before and after the rest.
-#[derive(Debug, Clone, Copy)]
-struct Marks {
-    learnt: (&'static str, &'static str),
-    read: (&'static str, &'static str),
-    legend: &'static str,
-}
-
-const PLAIN: Marks = Marks { learnt: ("[[", "]]"), read: ("", ""), legend: "[[ ]] stand around what is learnt" };
-const COLOURED: Marks = Marks {
-    learnt: ("\x1b[1;32m", "\x1b[0m"),
-    read: ("\x1b[2m", "\x1b[0m"),
-    legend: "\x1b[1;32mlearnt\x1b[0m, \x1b[2monly read\x1b[0m",
-};
 
 pub(super) fn show(path: &Path, count: usize, hub: &Hub, json: bool) -> Result<(), Failure> {
     let (rendered, ledger) = render(path, hub)?;
@@ -42,16 +27,18 @@ pub(super) fn show(path: &Path, count: usize, hub: &Hub, json: bool) -> Result<(
         let line = |row: &Example| json!({"tokens": row.tokens, "labelled": row.labelled, "text": row.text});
         return print(&rows().map(|row| format!("{}\n", line(row))).collect::<String>());
     }
-    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let marks = if colours { COLOURED } else { PLAIN };
+    let marks = marks::of_stdout();
     let mut screen = String::new();
     if count > 0 && !prepared.train.is_empty() {
         screen += &format!("{} of {} training rows; {}\n\n", rows().count(), prepared.train.len(), marks.legend);
     }
     for (i, row) in rows().enumerate() {
         let (tokens, learnt) = (row.tokens.len(), row.labelled_tokens());
-        screen +=
-            &format!("--- row {}: {tokens} tokens, {learnt} learnt\n{}\n\n", i + 1, marked(tokenizer, row, marks));
+        screen += &format!(
+            "--- row {}: {tokens} tokens, {learnt} learnt\n{}\n\n",
+            i + 1,
+            marks::marked(tokenizer, row, marks)
+        );
     }
     print(&(screen + &ledger))
 }
@@ -68,31 +55,4 @@ fn render(path: &Path, hub: &Hub) -> Result<(RenderedRows, String), Failure> {
     let rendered = render_rows(&recipe, &folder, &pocket, &counter("rows")).map_err(stages::failure)?;
     let ledger = rendered.prepared.ledger.to_markdown().replace(&format!("{}/", scratch.path().display()), "");
     Ok((rendered, ledger))
-}
-
-/// The row's text, token runs that are learnt set off from the others.
-fn marked(tokenizer: &Tokenizer, row: &Example, marks: Marks) -> String {
-    let mut text = String::new();
-    for (learnt, piece) in pieces(tokenizer, row) {
-        let (before, after) = if learnt { marks.learnt } else { marks.read };
-        text.extend([before, &piece, after]);
-    }
-    text
-}
-
-/// The text of each run of tokens with or without labels. A run is decoded behind what stands before it, since some decoders treat the
-/// first token of a text specially.
-fn pieces(tokenizer: &Tokenizer, row: &Example) -> Vec<(bool, String)> {
-    let (mut pieces, mut before, mut start) = (Vec::new(), String::new(), 0);
-    for run in row.labelled.chunk_by(|a, b| a == b) {
-        let end = start + run.len();
-        let whole = tokenizer.decode(&row.tokens[..end], false);
-        let piece = match whole.strip_prefix(&before) {
-            Some(piece) => piece.to_owned(),
-            None => tokenizer.decode(&row.tokens[start..end], false),
-        };
-        pieces.push((run[0], piece));
-        (before, start) = (whole, end);
-    }
-    pieces
 }
