@@ -56,6 +56,16 @@ pub enum CorpusError {
         /// The file.
         path: PathBuf,
     },
+    /// A file of a kind that is known and not read.
+    #[error("{}: this is {what}, which is not read; {remedy}", path.display())]
+    NotRead {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        what: &'static str,
+        /// What can be done.
+        remedy: &'static str,
+    },
     /// A server does not give what cannot be done without.
     #[error("{url} {why}; what was said before is kept, and the same command goes on there")]
     Server {

@@ -368,7 +368,17 @@ fn open(source: &Source, path: &Path) -> Result<Box<dyn Reader>, CorpusError> {
     })
 }
 
+/// Kinds of files that people try, by their first bytes: what they are, and what can be done.
+const NOT_READ: [(&[u8], &str, &str); 3] = [
+    (b"%PDF-", "a PDF", "save its text first, such as with pdftotext"),
+    (b"PK\x03\x04", "a ZIP archive or an office document", "unpack it, or save it as text first"),
+    (b"7z\xBC\xAF\x27\x1C", "a 7z archive", "unpack it first"),
+];
+
 fn recognised(first: &[u8], path: &Path) -> Result<FileFormat, CorpusError> {
+    if let Some(&(_, what, remedy)) = NOT_READ.iter().find(|(begins, ..)| first.starts_with(begins)) {
+        return Err(CorpusError::NotRead { path: path.to_owned(), what, remedy });
+    }
     // A file in UTF-16 says nothing before it is decoded.
     if let Some((encoding, _)) = encoding_rs::Encoding::for_bom(first) {
         let (text, _, _) = encoding.decode(&first[..first.len() & !1]);

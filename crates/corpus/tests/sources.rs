@@ -112,6 +112,24 @@ fn a_small_file_that_inflates_without_end_is_stopped() {
 }
 
 #[test]
+fn what_is_no_text_is_named_with_what_can_be_done() {
+    let folder = Folder::new();
+    for (bytes, part) in [
+        (&b"%PDF-1.7\n%\xE2\xE3"[..], "paper.txt: this is a PDF, which is not read; save its text first"),
+        (b"PK\x03\x04\x14\0", "paper.txt: this is a ZIP archive or an office document, which is not read; unpack it"),
+    ] {
+        let error = Source::new(folder.write("paper.txt", bytes)).documents().err().expect("it cannot be read");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+    // Among other files it is a fault.
+    folder.write("all/a.pdf", "%PDF-1.7\n");
+    folder.write("all/b.txt", "文");
+    let (documents, faults, _) = read(&Source::new(folder.0.path().join("all")));
+    assert_eq!((texts(&documents, "text"), faults.len()), (vec!["文".to_owned()], 1), "{faults:?}");
+    assert!(faults[0].contains("this is a PDF"), "{faults:?}");
+}
+
+#[test]
 fn rows_longer_than_the_bound_are_faults_and_the_next_ones_are_read() {
     let folder = Folder::new();
     let bounds = Bounds { record: 1000, ..Bounds::default() };

@@ -255,6 +255,7 @@ impl Run {
             }
         }
         for numbers in batches_of(gathered.spool.len()) {
+            let end = numbers.end;
             let rows: Vec<_> = numbers
                 .into_par_iter()
                 .filter(|number| gathered.twin(*number).is_none())
@@ -266,6 +267,7 @@ impl Run {
                 .collect::<Result<_, _>>()
                 .map_err(CorpusError::read(&self.folder.join(SPOOL)))?;
             contamination.add(&rows);
+            gathered.spool.let_go(end);
         }
         Ok(Some(contamination))
     }
@@ -279,7 +281,7 @@ impl Run {
         };
         let ledger = self.folder.join("ledger.jsonl");
         for numbers in batches_of(gathered.spool.len()) {
-            let done = numbers.end as u64;
+            let done = numbers.end;
             let fates: Vec<Fate> = numbers
                 .into_par_iter()
                 .map(|number| self.fate(gathered, number))
@@ -303,7 +305,8 @@ impl Run {
                     },
                 }
             }
-            watch(Progress::Rows(done, gathered.spool.len() as u64));
+            gathered.spool.let_go(done);
+            watch(Progress::Rows(done as u64, gathered.spool.len() as u64));
         }
         if let Some(waiting) = waiting {
             waiting.draw(&mut sides, &mut self.books, &mut self.measures)?;

@@ -97,6 +97,13 @@ impl Spool {
         self.starts.len() - 1
     }
 
+    /// Gives the memory back in which all documents before a number were read; they can be read again.
+    pub(crate) fn let_go(&self, before: usize) {
+        if let (Some(bytes), Ok(end)) = (&self.bytes, usize::try_from(self.starts[before])) {
+            bytes.slice(0..end).let_go();
+        }
+    }
+
     /// The document of a number, as it was laid down.
     pub(crate) fn get(&self, number: usize) -> io::Result<Document> {
         let missing = || io::Error::other("the file of documents between the passes is not as it was written");
@@ -142,6 +149,7 @@ mod tests {
         assert_eq!(spool.len(), 3);
         for number in [2, 0, 1] {
             assert_eq!(spool.get(number).unwrap(), documents[number]);
+            spool.let_go(number + 1);
         }
         assert_eq!(SpoolWriter::create(folder.path().join("none")).unwrap().finish().unwrap().len(), 0);
     }

@@ -36,7 +36,8 @@ use voice::{Answer, Silence, Voice};
 /// computed again.
 ///
 /// In a terminal the answer is shown while it grows, lines can be edited and have a history (in memory only), and Ctrl-C interrupts an
-/// answer and keeps what was said. In a pipe each line is answered in turn: stdout has nothing but the answers (with a line `--- NAME`
+/// answer and keeps what was said. Two models answer in two columns, side by side, where the terminal has 60 columns and the rows for the
+/// first answer; below each other elsewhere. In a pipe each line is answered in turn: stdout has nothing but the answers (with a line `--- NAME`
 /// before each where two models answer), and counts, notes and errors go to stderr. A line that cannot be answered or obeyed is named and
 /// skipped; the exit code is 2 then. An answer that is cut in the middle of a character ends before it.
 ///
