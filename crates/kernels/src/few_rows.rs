@@ -15,8 +15,15 @@ use crate::{scratch, threads};
 /// Rows of `a` up to which a product streams the weight instead of packing it.
 pub const FEW_ROWS: usize = 128;
 
-/// Bytes of weight that all rows are multiplied with before the next ones are read: they stay in the cache meanwhile.
-const NEAR: usize = 128 << 10;
+/// Bytes of a weight in single precision that all rows are multiplied with before the next ones are read: they stay in the
+/// nearest cache meanwhile.
+const NEAR: usize = 16 << 10;
+
+/// The same where four of its rows are longer than [`SHORT`], and for packed ones: they stay in the next cache.
+const NEXT: usize = 128 << 10;
+
+/// Bytes that four rows may have to stay in the nearest cache beside those they are multiplied with.
+const SHORT: usize = 32 << 10;
 
 /// How far ahead of its use a weight is asked for, in bytes: further than the processor looks by itself.
 const AHEAD: usize = 16 << 10;
@@ -66,7 +73,8 @@ fn product<const P: usize, const B: usize>(
     };
     let parts = m.div_ceil(most);
     let part = |i: usize| m * i / parts..m * (i + 1) / parts;
-    let near = (NEAR / weight.row_bytes.max(1)).next_multiple_of(4).max(4);
+    let near = if P == F32 && 4 * weight.row_bytes <= SHORT { NEAR } else { NEXT };
+    let near = (near / weight.row_bytes.max(1)).next_multiple_of(4).max(4);
     let out = Output::new(c);
     scratch::with(if k.is_multiple_of(BLOCK) { 0 } else { m * BLOCK }, |buffer| {
         let x = X { a, stride: spec.a_strides.0, ends: ends::<P>(spec, a, buffer), alone: parts == 1 };
