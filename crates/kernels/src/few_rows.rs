@@ -157,7 +157,7 @@ fn of_rows<const P: usize, const B: usize>(
 }
 
 vectorised! {
-    /// `out[i * width + l] = x[i] . weight[columns[l]]` for `I` rows, `x: [blocks][I]`, `C` columns at a time.
+    /// `out[i * width + l] = x[row + i] . weight[columns[l]]` for `I` rows, `C` columns at a time.
     fn products<const P: usize, const B: usize, const I: usize, const C: usize>(
         k: usize,
         x: X<'_>,
@@ -171,24 +171,25 @@ vectorised! {
         let x: [&[[f32; BLOCK]]; I] = std::array::from_fn(|i| &x.a[(row + i) * x.stride..][..k].as_chunks().0[..k / BLOCK]);
         let whole = columns.len() / C * C;
         for at in (0..whole).step_by(C) {
-            let tile = sums_of::<V, P, B, I, C>(k, x, ends, weight, columns.start + at);
-            for (row, sums) in tile.iter().enumerate() {
-                let out = &mut out[row * width + at..][..C];
-                let (fours, ones) = sums.as_chunks::<4>();
-                let (out_fours, out_ones) = out.as_chunks_mut::<4>();
-                for (four, out) in fours.iter().zip(out_fours) {
-                    *out = V::sums(*four);
-                }
-                for (one, out) in ones.iter().zip(out_ones) {
-                    *out = one.sum();
-                }
-            }
+            put(sums_of::<V, P, B, I, C>(k, x, ends, weight, columns.start + at), &mut out[at..], width);
         }
         for at in whole..columns.len() {
-            let tile = sums_of::<V, P, B, I, 1>(k, x, ends, weight, columns.start + at);
-            for (row, [sum]) in tile.iter().enumerate() {
-                out[row * width + at] = sum.sum();
-            }
+            put(sums_of::<V, P, B, I, 1>(k, x, ends, weight, columns.start + at), &mut out[at..], width);
+        }
+    }
+}
+
+/// Adds up the sixteen sums of each product of a tile.
+#[inline(always)]
+fn put<V: Vector, const I: usize, const C: usize>(tile: [[V; C]; I], out: &mut [f32], width: usize) {
+    for (sums, out) in tile.iter().zip(out.chunks_mut(width)) {
+        let (fours, ones) = sums.as_chunks::<4>();
+        let (out_fours, out_ones) = out[..C].as_chunks_mut::<4>();
+        for (four, out) in fours.iter().zip(out_fours) {
+            *out = V::sums(*four);
+        }
+        for (one, out) in ones.iter().zip(out_ones) {
+            *out = one.sum();
         }
     }
 }
