@@ -270,13 +270,7 @@ impl<'m> Session<'m> {
             if pass.logits.len() < pass.wanted.len() {
                 rows = tape.gather(&rows, &pass.logits);
             }
-            let logits = tape.logits(&rows, self.model.head(), 0..pass.logits.len()).to_vec();
-            if stepped.logits.is_empty() {
-                // Of many sequences these are megabytes, which most steps need not copy.
-                stepped.logits = logits;
-            } else {
-                stepped.logits.extend(logits);
-            }
+            stepped.logits.extend(tape.logits(&rows, self.model.head(), 0..pass.logits.len()).to_vec());
         }
     }
 
