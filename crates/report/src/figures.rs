@@ -1,5 +1,7 @@
 //! Numbers as a reader wants them: grouped, rounded to what they mean, with a true minus sign.
 
+use chrono::DateTime;
+
 /// `1234567` -> `1,234,567`
 pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
@@ -122,18 +124,10 @@ pub(crate) fn parameters(n: u64) -> String {
     }
 }
 
-/// `1767225600` -> `2026-01-01 00:00 UTC` (days to a civil date after Hinnant, "chrono-compatible low-level date algorithms").
+/// `1767225600` -> `2026-01-01 00:00 UTC`; nothing beyond the years that there are.
 pub(crate) fn date(unix: u64) -> String {
-    let (days, second) = (unix / 86_400, unix % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second % 3600 / 60)
+    let moment = i64::try_from(unix).ok().and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+    moment.map_or_else(String::new, |moment| moment.format("%Y-%m-%d %H:%M UTC").to_string())
 }
 
 fn trimmed(x: f64, digits: usize) -> String {
