@@ -283,7 +283,8 @@ fn draw_pair(pair: &Pair, pen: &mut Pen) {
 }
 
 fn draw_conflict(pair: &Pair, pen: &mut Pen) {
-    let prompt: Vec<&str> = pair.row.texts.iter().rev().skip(1).rev().map(|text| text.text.as_str()).collect();
+    let prompt = pair.row.texts.split_last().map_or(&[][..], |(_, prompt)| prompt);
+    let prompt: Vec<&str> = prompt.iter().map(|text| text.text.as_str()).collect();
     pen.line(&format!("  {}", fitted(&prompt.join(" "), WIDTH - 2)), None);
     for row in [&pair.earlier, &pair.row] {
         let output = row.texts.last().map_or("", |text| text.text.as_str());
