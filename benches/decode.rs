@@ -53,7 +53,7 @@ fn measure() {
         Model::load_as(Path::new(&folder), &Device::cpu(), store(&held)).unwrap_or_else(|error| panic!("{error}"));
     for (name, rows, beams) in CASES.into_iter().filter(|(name, ..)| wanted.split(',').any(|case| case == *name)) {
         let prompts: Vec<Vec<u32>> =
-            (0..rows).map(|row| prompt(row, length(name, row), model.config.vocab_size)).collect();
+            (0..rows).map(|row| prompt(row, length(rows, row), model.config.vocab_size)).collect();
         let lengths = if name == "answers64" { ANSWERS.to_vec() } else { vec![NEW; rows] };
         let longest = lengths.iter().copied().max().expect("there is a row");
         let ends = (name == "answers64").then(|| Ends { lengths: &lengths, next: Cell::new(0) });
@@ -90,8 +90,8 @@ fn store(name: &str) -> Store {
     }
 }
 
-fn length(case: &str, row: usize) -> usize {
-    if case.ends_with("64") || case.starts_with("mixed") { 8 + row * 53 % 121 } else { PROMPT }
+fn length(prompts: usize, row: usize) -> usize {
+    if prompts == 64 { 8 + row * 53 % 121 } else { PROMPT }
 }
 
 /// The same arithmetic as in `tools/peers/generate.py`.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::command::{Folder, LLAMA, Outcome, QWEN, luthier_reading};
 
-const ADAPTER: &str = "fixtures/training/qwen2-bias-tied/lora_qv/final";
+pub(crate) const ADAPTER: &str = "fixtures/training/qwen2-bias-tied/lora_qv/final";
 const GREEDY: [&str; 5] = ["--do-sample=false", "--repetition-penalty", "1", "--max-new-tokens", "8"];
 
 /// A chat with a fixture model, greedy and short unless the flags say otherwise.

@@ -7,9 +7,8 @@ use std::time::{Duration, Instant};
 use luthier_fixtures::repository;
 use ptyprocess::{PtyProcess, WaitStatus};
 
+use crate::chat::ADAPTER;
 use crate::command::{QWEN, command};
-
-const ADAPTER: &str = "fixtures/training/qwen2-bias-tied/lora_qv/final";
 
 /// How long a screen may take to show what is waited for, on a machine that has much else to do.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -41,11 +41,8 @@ impl World {
     }
 
     fn settings(&self) -> Settings {
-        let endpoint = self.server.endpoint();
-        let cache = self.cache.path().join("hub").display().to_string();
-        let variables = [("HF_ENDPOINT", endpoint), ("HF_HUB_CACHE", cache), ("HF_HOME", "/nowhere".to_owned())];
-        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| value.clone());
-        Settings { patience: Duration::from_millis(1), ..Settings::from_variables(find) }
+        let settings = Settings::from_variables(self.server.variables(self.cache.path()));
+        Settings { patience: Duration::from_millis(1), ..settings }
     }
 
     fn hub(&self) -> Hub {

@@ -136,8 +136,8 @@ fn changed(old: &Document, new: &Document) -> ChangedRow {
     let of = |document: &Document| messages_of(document).unwrap_or_default();
     let (old_messages, new_messages) = (of(old), of(new));
     let answer = |messages: &[Message]| messages.last().map_or_else(String::new, |last| last.content.clone());
-    let prompt = old_messages.iter().rev().skip(1).rev().map(|message| message.content.as_str());
-    let same = prompt.collect::<Vec<_>>().join("\n");
+    let prompt = old_messages.split_last().map_or(&[][..], |(_, prompt)| prompt);
+    let same = prompt.iter().map(|message| message.content.as_str()).collect::<Vec<_>>().join("\n");
     compared([old, new], same, &answer(&old_messages), &answer(&new_messages))
 }
 
