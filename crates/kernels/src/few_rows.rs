@@ -182,9 +182,9 @@ vectorised! {
 /// Adds up the sixteen sums of each product of a tile.
 #[inline(always)]
 fn put<V: Vector, const I: usize, const C: usize>(tile: [[V; C]; I], out: &mut [f32], width: usize) {
-    for (sums, out) in tile.iter().zip(out.chunks_mut(width)) {
+    for (row, sums) in tile.iter().enumerate() {
         let (fours, ones) = sums.as_chunks::<4>();
-        let (out_fours, out_ones) = out[..C].as_chunks_mut::<4>();
+        let (out_fours, out_ones) = out[row * width..][..C].as_chunks_mut::<4>();
         for (four, out) in fours.iter().zip(out_fours) {
             *out = V::sums(*four);
         }
